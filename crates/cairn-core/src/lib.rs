@@ -1,0 +1,1 @@
+//! What is true: values, bytes and rules of the ledger, without I/O, clock or chance.

@@ -1,0 +1,1 @@
+//! How bytes are hashed: SHA-256, one and many at a time, and the search for work.

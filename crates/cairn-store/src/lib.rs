@@ -1,0 +1,1 @@
+//! What is kept: the block log and the state database.

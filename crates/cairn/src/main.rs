@@ -1,0 +1,2 @@
+//! A peer-to-peer cryptocurrency in one program.
+fn main() {}
