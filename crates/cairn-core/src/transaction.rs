@@ -1,0 +1,528 @@
+//! Transfers of coins: what a sender signs, and what is true of a transaction by itself.
+//!
+//! [`Transaction`] is what arrives, [`CheckedTransaction`] is one that obeys every rule that needs
+//! no state. Whether it can be applied depends on the state: see [`rules`](crate::rules).
+
+use crate::address::Address;
+use crate::codec::{Decode, DecodeError, Encode, Reader, encode_byte_string, encode_count};
+use crate::hash::{BlockId, LeafHash, StatePath, Tag, TransactionId};
+use crate::network::Rules;
+use crate::numbers::{Amount, FeeRate, Height, Nonce, Weight};
+use crate::signature::{BatchSeed, Scheme, SignedMessage, Witness, verify, verify_batch};
+
+/// The version of a transaction body that this release makes and reads.
+pub const TRANSACTION_VERSION: u8 = 1;
+/// The most transfers of one transaction.
+pub const TRANSFERS_MAX: usize = 256;
+/// The most bytes of a transaction on any network.
+pub const TRANSACTION_BYTES_MAX: usize = 64 * 1024;
+/// The fewest bytes of a transaction: one transfer, no data, an ed25519 witness.
+pub const TRANSACTION_BYTES_MIN: usize = 178;
+/// What each transfer after the first weighs beside its bytes.
+const TRANSFER_WEIGHT: u64 = 100;
+/// A transfer is an address and an amount.
+const TRANSFER_BYTES: usize = 40;
+
+/// An amount for somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// The account that receives.
+    pub to: Address,
+    /// What it receives.
+    pub amount: Amount,
+}
+
+/// What a sender signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionBody {
+    /// The version of the format.
+    pub version: u8,
+    /// How many transactions the sender has sent before.
+    pub nonce: Nonce,
+    /// The last height of a block that may hold the transaction; 0 for no limit.
+    pub valid_until: Height,
+    /// The most the sender pays for a unit of weight, base fee and tip together.
+    pub max_fee_rate: FeeRate,
+    /// What the sender pays the producer for a unit of weight beside the base fee, if the maximum leaves room.
+    pub tip_rate: FeeRate,
+    /// Who receives how much.
+    pub transfers: Vec<Transfer>,
+    /// Bytes for whoever reads the chain; they mean nothing to the ledger.
+    pub data: Vec<u8>,
+}
+
+/// A body and what shows that its sender agreed to it.
+///
+/// The sender is the address of the witness' key: it is not written down twice, so it cannot disagree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// What is signed.
+    pub body: TransactionBody,
+    /// The key and the signature.
+    pub witness: Witness,
+}
+
+/// A transaction with its names, which depend on nothing but its bytes and the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentifiedTransaction {
+    transaction: Transaction,
+    id: TransactionId,
+    leaf: LeafHash,
+    sender: Address,
+    bytes: usize,
+}
+
+/// A transaction that obeys every rule that needs no state, with all that was computed to know it.
+///
+/// # Invariant
+///
+/// Made only by [`check`], so whoever holds one need not check again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedTransaction {
+    transaction: Transaction,
+    id: TransactionId,
+    leaf: LeafHash,
+    sender: Address,
+    sender_path: StatePath,
+    recipient_paths: Vec<StatePath>,
+    weight: Weight,
+    amount: Amount,
+    bytes: usize,
+}
+
+/// A transaction breaks a rule. Each variant is one numbered rule of `docs/spec/04-validity.md`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// TX-1: the version of a transaction is known at its height.
+    #[error("transaction version {found} is unknown, {expected} is expected")]
+    UnknownVersion {
+        /// The version found.
+        found: u8,
+        /// The version this release knows.
+        expected: u8,
+    },
+    /// TX-2: a transaction has at most as many bytes as genesis allows.
+    #[error("the transaction has {found} bytes, at most {limit} are allowed")]
+    TooManyBytes {
+        /// Its bytes.
+        found: usize,
+        /// The limit of the network.
+        limit: usize,
+    },
+    /// TX-3: a transaction's nonce is its sender's, so transactions apply in order and once.
+    #[error("the nonce is {found}, the account expects {expected}")]
+    WrongNonce {
+        /// The nonce of the account.
+        expected: Nonce,
+        /// The nonce of the transaction.
+        found: Nonce,
+    },
+    /// TX-4: a transaction has at least one transfer and at most as many as genesis allows.
+    #[error("the transaction has {found} transfers, 1 to {limit} are allowed")]
+    TransferCount {
+        /// Its transfers.
+        found: usize,
+        /// The limit of the network.
+        limit: usize,
+    },
+    /// TX-5: every transfer moves at least one base unit.
+    #[error("transfer {position} moves nothing")]
+    ZeroAmount {
+        /// Which transfer, counted from 0.
+        position: usize,
+    },
+    /// TX-6: the amounts and the greatest fee together fit an amount.
+    #[error("the amounts and the greatest fee exceed 2^64 - 1 base units")]
+    AmountOverflow,
+    /// TX-7: the data has at most as many bytes as genesis allows.
+    #[error("the data has {found} bytes, at most {limit} are allowed")]
+    TooMuchData {
+        /// Its bytes.
+        found: usize,
+        /// The limit of the network.
+        limit: usize,
+    },
+    /// TX-8: the signature scheme is one that genesis lists.
+    #[error("signature scheme {found} is not enabled on this network")]
+    SchemeNotEnabled {
+        /// The scheme of the witness.
+        found: Scheme,
+    },
+    /// TX-9: the signature is the sender's over the transaction id.
+    #[error("the signature is not the sender's over this transaction on this network")]
+    WrongSignature,
+    /// TX-10: a transaction enters no block above its last height.
+    #[error("the transaction was valid until block {valid_until}, this is block {height}")]
+    Expired {
+        /// The last height it asked for.
+        valid_until: Height,
+        /// The height of the block.
+        height: Height,
+    },
+    /// TX-11: the greatest fee rate is at least the base fee of the block.
+    #[error("the greatest fee rate is {found}, the base fee is {base_fee}")]
+    FeeTooLow {
+        /// The rate of the transaction.
+        found: FeeRate,
+        /// The base fee of the block.
+        base_fee: FeeRate,
+    },
+    /// TX-12: the sender has the amounts and the fee before anything is received.
+    #[error("the account has {balance} base units, the amounts and the fee take {needed}")]
+    InsufficientBalance {
+        /// What the account has.
+        balance: Amount,
+        /// What the transaction takes.
+        needed: Amount,
+    },
+    /// TX-13: every account that a transaction touches ends with at least the reserve.
+    #[error("an account would end with {found} base units, the reserve is {reserve}")]
+    BelowReserve {
+        /// What the account would end with.
+        found: Amount,
+        /// The reserve of the network.
+        reserve: Amount,
+    },
+    /// TX-14: an account's last nonce is never used, so every nonce has a next one.
+    #[error("the account has used all its nonces")]
+    NonceExhausted,
+}
+
+impl TransactionBody {
+    /// The id of the transaction when `sender` signs the body on the network with `identity`.
+    pub fn id(&self, identity: &BlockId, sender: &Address) -> TransactionId {
+        TransactionId(Tag::TRANSACTION.hash(&[identity.as_bytes(), &sender.0, &self.to_bytes()]))
+    }
+}
+
+impl CheckedTransaction {
+    /// The transaction.
+    pub const fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
+    /// What its sender signed.
+    pub const fn body(&self) -> &TransactionBody {
+        &self.transaction.body
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> TransactionId {
+        self.id
+    }
+
+    /// Its leaf in the transaction tree.
+    pub const fn leaf(&self) -> LeafHash {
+        self.leaf
+    }
+
+    /// Who pays.
+    pub const fn sender(&self) -> Address {
+        self.sender
+    }
+
+    /// The place of the sender in the state tree.
+    pub const fn sender_path(&self) -> &StatePath {
+        &self.sender_path
+    }
+
+    /// The places of those who receive, in the order of the transfers.
+    pub fn recipient_paths(&self) -> &[StatePath] {
+        &self.recipient_paths
+    }
+
+    /// Its weight.
+    pub const fn weight(&self) -> Weight {
+        self.weight
+    }
+
+    /// The sum of its transfers.
+    pub const fn amount(&self) -> Amount {
+        self.amount
+    }
+
+    /// The length of its canonical bytes.
+    pub const fn byte_count(&self) -> usize {
+        self.bytes
+    }
+
+    /// The rate that goes to the producer under `base_fee`; none if the transaction does not reach the base fee.
+    pub fn tip_rate(&self, base_fee: FeeRate) -> Option<FeeRate> {
+        let body = self.body();
+        let room = body.max_fee_rate.0.checked_sub(base_fee.0)?;
+        Some(FeeRate(room.min(body.tip_rate.0)))
+    }
+
+    /// The most that the transaction can take from its sender: the amounts and the greatest fee.
+    pub fn cost_max(&self) -> Amount {
+        self.weight
+            .checked_fee(self.body().max_fee_rate)
+            .and_then(|fee| self.amount.checked_add(fee))
+            .expect("TX-6 was checked")
+    }
+
+    /// What it takes beside the amounts under `base_fee`: the part for the base fee and the tip.
+    pub fn fees(&self, base_fee: FeeRate) -> Option<Fees> {
+        let tip_rate = self.tip_rate(base_fee)?;
+        let base = self.weight.checked_fee(base_fee).expect("at most the greatest fee, which TX-6 checked");
+        let tip = self.weight.checked_fee(tip_rate).expect("at most the greatest fee, which TX-6 checked");
+        Some(Fees { base, tip })
+    }
+}
+
+/// What a transaction pays in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fees {
+    /// The part that is burned, or paid to the producer where genesis says so.
+    pub base: Amount,
+    /// The part that is always paid to the producer.
+    pub tip: Amount,
+}
+
+impl Fees {
+    /// Both parts.
+    ///
+    /// # Panics
+    ///
+    /// Never for fees of a checked transaction, whose greatest fee fits an amount.
+    pub fn total(self) -> Amount {
+        self.base.checked_add(self.tip).expect("at most the greatest fee, which TX-6 checked")
+    }
+}
+
+impl IdentifiedTransaction {
+    /// Names a transaction on the network with `identity`.
+    pub fn new(transaction: Transaction, identity: &BlockId) -> Self {
+        let body_bytes = transaction.body.to_bytes();
+        let witness_bytes = transaction.witness.to_bytes();
+        let sender = transaction.witness.address();
+        let id = TransactionId(Tag::TRANSACTION.hash(&[identity.as_bytes(), &sender.0, &body_bytes]));
+        let leaf = leaf_hash(&id, &witness_bytes);
+        Self { transaction, id, leaf, sender, bytes: body_bytes.len() + witness_bytes.len() }
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> TransactionId {
+        self.id
+    }
+
+    /// Its leaf in the transaction tree.
+    pub const fn leaf(&self) -> LeafHash {
+        self.leaf
+    }
+}
+
+/// The hash of a witness and, with it, the leaf of a transaction.
+pub fn leaf_hash(id: &TransactionId, witness_bytes: &[u8]) -> LeafHash {
+    let witness = Tag::WITNESS.hash(&[witness_bytes]);
+    LeafHash(Tag::LEAF.hash(&[id.as_bytes(), &witness]))
+}
+
+/// Checks one transaction against every rule that needs no state.
+///
+/// # Errors
+///
+/// TX-1, TX-2 and TX-4 to TX-9.
+pub fn check(transaction: Transaction, rules: &Rules) -> Result<CheckedTransaction, TransactionError> {
+    let checked = check_form(IdentifiedTransaction::new(transaction, rules.identity()), rules)?;
+    if signed(&checked).is_some_and(verify) { Ok(checked) } else { Err(TransactionError::WrongSignature) }
+}
+
+/// Checks many transactions, their signatures in one batch.
+///
+/// # Errors
+///
+/// The position of the first transaction that breaks a rule, and the rule.
+pub fn check_all(
+    transactions: Vec<IdentifiedTransaction>,
+    rules: &Rules,
+    seed: BatchSeed,
+) -> Result<Vec<CheckedTransaction>, (usize, TransactionError)> {
+    let checked = trust_all(transactions, rules)?;
+    match first_wrong_signature(&checked, seed) {
+        None => Ok(checked),
+        Some(position) => Err((position, TransactionError::WrongSignature)),
+    }
+}
+
+/// As [`check_all`], but takes the signatures as verified.
+///
+/// # Errors
+///
+/// The position of the first transaction that breaks a rule, and the rule.
+pub fn trust_all(
+    transactions: Vec<IdentifiedTransaction>,
+    rules: &Rules,
+) -> Result<Vec<CheckedTransaction>, (usize, TransactionError)> {
+    let form = |(position, transaction)| check_form(transaction, rules).map_err(|error| (position, error));
+    transactions.into_iter().enumerate().map(form).collect()
+}
+
+/// Checks many transactions that have nothing to do with each other, and judges each by itself.
+pub fn check_each(
+    transactions: Vec<Transaction>,
+    rules: &Rules,
+    seed: BatchSeed,
+) -> Vec<Result<CheckedTransaction, TransactionError>> {
+    let form = |transaction| check_form(IdentifiedTransaction::new(transaction, rules.identity()), rules);
+    let formed: Vec<_> = transactions.into_iter().map(form).collect();
+    if all_signed(formed.iter().filter_map(|outcome| outcome.as_ref().ok()), seed) {
+        return formed;
+    }
+    formed
+        .into_iter()
+        .map(|outcome| {
+            outcome.and_then(|checked| {
+                if signed(&checked).is_some_and(verify) {
+                    Ok(checked)
+                } else {
+                    Err(TransactionError::WrongSignature)
+                }
+            })
+        })
+        .collect()
+}
+
+/// The position of the first transaction whose signature is wrong.
+fn first_wrong_signature(checked: &[CheckedTransaction], seed: BatchSeed) -> Option<usize> {
+    if all_signed(checked.iter(), seed) {
+        return None;
+    }
+    checked.iter().position(|transaction| !signed(transaction).is_some_and(verify))
+}
+
+/// Whether every signature is there and right.
+fn all_signed<'a>(checked: impl Iterator<Item = &'a CheckedTransaction>, seed: BatchSeed) -> bool {
+    let signed: Option<Vec<SignedMessage<'_>>> = checked.map(signed).collect();
+    signed.is_some_and(|signed| verify_batch(signed, seed))
+}
+
+/// Every rule that needs neither state nor signature.
+fn check_form(
+    identified: IdentifiedTransaction,
+    rules: &Rules,
+) -> Result<CheckedTransaction, TransactionError> {
+    let IdentifiedTransaction { transaction, id, leaf, sender, bytes } = identified;
+    let body = &transaction.body;
+    // TX-1 > The version of a transaction is known at its height.
+    if body.version != TRANSACTION_VERSION {
+        return Err(TransactionError::UnknownVersion { found: body.version, expected: TRANSACTION_VERSION });
+    }
+    // TX-2 > At most as many bytes as genesis allows.
+    let limit = rules.limits().transaction_bytes;
+    if bytes > limit {
+        return Err(TransactionError::TooManyBytes { found: bytes, limit });
+    }
+    // TX-4 > At least one transfer and at most as many as genesis allows.
+    let limit = rules.limits().transfers;
+    if body.transfers.is_empty() || body.transfers.len() > limit {
+        return Err(TransactionError::TransferCount { found: body.transfers.len(), limit });
+    }
+    // TX-5 > Every transfer moves at least one base unit.
+    if let Some(position) = body.transfers.iter().position(|transfer| transfer.amount == Amount::ZERO) {
+        return Err(TransactionError::ZeroAmount { position });
+    }
+    // TX-6 > The amounts and the greatest fee together fit an amount.
+    let weight = weight(&transaction, bytes);
+    let amount = Amount::checked_sum(body.transfers.iter().map(|transfer| transfer.amount))
+        .ok_or(TransactionError::AmountOverflow)?;
+    weight
+        .checked_fee(body.max_fee_rate)
+        .and_then(|fee| fee.checked_add(amount))
+        .ok_or(TransactionError::AmountOverflow)?;
+    // TX-7 > The data has at most as many bytes as genesis allows.
+    let limit = rules.limits().data_bytes;
+    if body.data.len() > limit {
+        return Err(TransactionError::TooMuchData { found: body.data.len(), limit });
+    }
+    // TX-8 > The signature scheme is one that genesis lists.
+    let scheme = transaction.witness.scheme();
+    if !rules.is_enabled(scheme) {
+        return Err(TransactionError::SchemeNotEnabled { found: scheme });
+    }
+    // TX-14 > An account's last nonce is never used.
+    if body.nonce.next().is_none() {
+        return Err(TransactionError::NonceExhausted);
+    }
+
+    let sender_path = sender.path();
+    let recipient_paths = body.transfers.iter().map(|transfer| transfer.to.path()).collect();
+    Ok(CheckedTransaction {
+        transaction,
+        id,
+        leaf,
+        sender,
+        sender_path,
+        recipient_paths,
+        weight,
+        amount,
+        bytes,
+    })
+}
+
+/// What there is to verify; none under a scheme that this release does not verify.
+fn signed(checked: &CheckedTransaction) -> Option<SignedMessage<'_>> {
+    match &checked.transaction.witness {
+        Witness::Ed25519 { key, signature } => Some(SignedMessage { key, signature, message: &checked.id.0 }),
+        // Genesis can enable only what is supported, so TX-8 lets no other scheme come here.
+        Witness::Secp256k1 { .. }
+        | Witness::RsaPss { .. }
+        | Witness::MlDsa44 { .. }
+        | Witness::Multisig { .. } => None,
+    }
+}
+
+/// Bytes, verification, and something for each transfer after the first.
+fn weight(transaction: &Transaction, bytes: usize) -> Weight {
+    let more = transaction.body.transfers.len().saturating_sub(1);
+    let count = |number: usize| u64::try_from(number).expect("limited to 64 KiB");
+    Weight(count(bytes) + transaction.witness.verify_weight().0 + TRANSFER_WEIGHT * count(more))
+}
+
+impl Encode for TransactionBody {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.reserve(81 + self.data.len() + TRANSFER_BYTES * self.transfers.len());
+        self.version.encode(out);
+        self.nonce.encode(out);
+        self.valid_until.encode(out);
+        self.max_fee_rate.encode(out);
+        self.tip_rate.encode(out);
+        encode_count(self.transfers.len(), out);
+        for transfer in &self.transfers {
+            transfer.to.encode(out);
+            transfer.amount.encode(out);
+        }
+        encode_byte_string(&self.data, out);
+    }
+}
+
+impl Decode for TransactionBody {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let version = reader.byte()?;
+        let nonce = Nonce::decode(reader)?;
+        let valid_until = Height::decode(reader)?;
+        let max_fee_rate = FeeRate::decode(reader)?;
+        let tip_rate = FeeRate::decode(reader)?;
+        let count = reader.count("transfers", TRANSFERS_MAX, TRANSFER_BYTES)?;
+        let mut transfers = Vec::with_capacity(count);
+        for _ in 0..count {
+            transfers.push(Transfer { to: Address::decode(reader)?, amount: Amount::decode(reader)? });
+        }
+        let data = reader.byte_string("transaction data", TRANSACTION_BYTES_MAX)?.to_vec();
+        Ok(Self { version, nonce, valid_until, max_fee_rate, tip_rate, transfers, data })
+    }
+}
+
+impl Encode for Transaction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.body.encode(out);
+        self.witness.encode(out);
+    }
+}
+
+impl Decode for Transaction {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { body: TransactionBody::decode(reader)?, witness: Witness::decode(reader)? })
+    }
+}

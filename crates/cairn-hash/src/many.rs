@@ -1,0 +1,153 @@
+//! SHA-256 of many short messages of one length: the leaves and the nodes of trees.
+
+use crate::block::{BLOCK_BYTES, CLOSING_BYTES, FIRST_STATE, LastBlocks, compress, to_hash};
+
+/// The longest tag of [`hash_pairs`], in bytes: tag, pair and padding fill two blocks.
+pub const PAIR_TAG_BYTES_MAX: usize = 2 * BLOCK_BYTES - CLOSING_BYTES - 64;
+
+/// Hashes messages of `message_bytes` bytes each, laid end to end in `messages`, into `out`.
+///
+/// Costs ⌈(`message_bytes` + 9) / 64⌉ compressions a message.
+///
+/// # Panics
+///
+/// If `messages` is not exactly `out.len()` messages long.
+pub fn hash_many(messages: &[u8], message_bytes: usize, out: &mut [[u8; 32]]) {
+    let expected = message_bytes.checked_mul(out.len());
+    assert_eq!(Some(messages.len()), expected, "one hash for each message of {message_bytes} bytes");
+    let mut last = LastBlocks::new(message_bytes);
+    for (index, hash) in out.iter_mut().enumerate() {
+        let message = &messages[index * message_bytes..(index + 1) * message_bytes];
+        let (whole, rest) = message.as_chunks::<BLOCK_BYTES>();
+        last.rest_mut().copy_from_slice(rest);
+        let mut state = FIRST_STATE;
+        if !whole.is_empty() {
+            compress(&mut state, whole);
+        }
+        compress(&mut state, last.blocks());
+        *hash = to_hash(&state);
+    }
+}
+
+/// Hashes `tag ‖ left ‖ right` for each of `pairs` into `out`: the nodes of a tree.
+///
+/// Costs two compressions a pair.
+///
+/// # Panics
+///
+/// If `out` and `pairs` differ in length, or `tag` is longer than [`PAIR_TAG_BYTES_MAX`].
+pub fn hash_pairs(tag: &[u8], pairs: &[[[u8; 32]; 2]], out: &mut [[u8; 32]]) {
+    assert_eq!(pairs.len(), out.len(), "one hash for each pair");
+    assert!(
+        tag.len() <= PAIR_TAG_BYTES_MAX,
+        "a tag has at most {PAIR_TAG_BYTES_MAX} bytes, not {}",
+        tag.len()
+    );
+    let end = tag.len() + 64;
+    let mut blocks = [[0; BLOCK_BYTES]; 2];
+    let bytes = blocks.as_flattened_mut();
+    bytes[..tag.len()].copy_from_slice(tag);
+    bytes[end] = 0x80;
+    bytes[2 * BLOCK_BYTES - 8..].copy_from_slice(&(end as u64 * 8).to_be_bytes());
+    for (pair, hash) in pairs.iter().zip(out) {
+        blocks.as_flattened_mut()[tag.len()..end].copy_from_slice(pair.as_flattened());
+        let mut state = FIRST_STATE;
+        compress(&mut state, &blocks);
+        *hash = to_hash(&state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sha256;
+    use proptest::prelude::*;
+
+    fn hash_one(parts: &[&[u8]]) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        hasher.finish()
+    }
+
+    #[test]
+    fn every_length_up_to_four_blocks_is_hashed_as_one_message_is() {
+        for message_bytes in 1..=256 {
+            let messages: Vec<u8> = (0..=255).cycle().take(19 * message_bytes).collect();
+            let mut out = [[0; 32]; 19];
+            hash_many(&messages, message_bytes, &mut out);
+            for (message, hash) in messages.chunks(message_bytes).zip(&out) {
+                assert_eq!(*hash, hash_one(&[message]));
+            }
+        }
+    }
+
+    #[test]
+    fn empty_messages_and_no_messages_are_messages_too() {
+        let mut out = [[0; 32]; 2];
+        hash_many(&[], 0, &mut out);
+        assert_eq!(out, [hash_one(&[]); 2]);
+        hash_many(&[], 63, &mut []);
+        hash_pairs(b"tag", &[], &mut []);
+    }
+
+    #[test]
+    fn a_pair_is_hashed_under_a_tag_of_any_length() {
+        for tag_bytes in 0..=PAIR_TAG_BYTES_MAX {
+            let tag = vec![7; tag_bytes];
+            let pairs: Vec<_> = (0..17).map(|i| [[i; 32], [i + 100; 32]]).collect();
+            let mut out = [[0; 32]; 17];
+            hash_pairs(&tag, &pairs, &mut out);
+            for ([left, right], hash) in pairs.iter().zip(&out) {
+                assert_eq!(*hash, hash_one(&[&tag, left, right]));
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "one hash for each message")]
+    fn a_message_too_few_is_a_mistake_of_the_caller() {
+        hash_many(&[0; 63], 63, &mut [[0; 32]; 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "one hash for each pair")]
+    fn a_pair_too_few_is_a_mistake_of_the_caller() {
+        hash_pairs(b"tag", &[], &mut [[0; 32]; 1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a tag has at most")]
+    fn a_tag_too_long_is_a_mistake_of_the_caller() {
+        hash_pairs(&[0; PAIR_TAG_BYTES_MAX + 1], &[], &mut []);
+    }
+
+    proptest! {
+        #[test]
+        fn many_messages_are_hashed_as_each_alone(
+            message_bytes in 1usize..200,
+            seed in prop::collection::vec(any::<u8>(), 1..400),
+            count in 0usize..40,
+        ) {
+            let messages: Vec<u8> = seed.iter().copied().cycle().take(count * message_bytes).collect();
+            let mut out = vec![[0; 32]; count];
+            hash_many(&messages, message_bytes, &mut out);
+            for (message, hash) in messages.chunks(message_bytes).zip(&out) {
+                prop_assert_eq!(*hash, hash_one(&[message]));
+            }
+        }
+
+        #[test]
+        fn many_pairs_are_hashed_as_each_alone(
+            tag in prop::collection::vec(any::<u8>(), 0..=PAIR_TAG_BYTES_MAX),
+            pairs in prop::collection::vec(any::<[[u8; 32]; 2]>(), 0..40),
+        ) {
+            let mut out = vec![[0; 32]; pairs.len()];
+            hash_pairs(&tag, &pairs, &mut out);
+            for ([left, right], hash) in pairs.iter().zip(&out) {
+                prop_assert_eq!(*hash, hash_one(&[&tag, left, right]));
+            }
+        }
+    }
+}

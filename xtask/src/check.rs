@@ -1,0 +1,199 @@
+//! The steps that a change must pass, in order, up to the first that fails.
+//!
+//! Clippy, tests and docs share the dev profile, so that dependencies are built once. A step prints one line with
+//! its time; programs that it starts print above that line.
+
+mod toolchain;
+
+use std::time::{Duration, Instant};
+
+use crate::report::{Painter, Refusal};
+use crate::repository::{Repository, run as run_program, run_and_keep};
+use crate::{arrows, links, rules};
+
+/// One step: what it is called, and what it does. It returns a short result for its line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    name: &'static str,
+    run: fn(&Repository) -> Result<String, Refusal>,
+}
+
+/// What takes seconds and needs nothing built but this program.
+pub(crate) const QUICK: &[Step] = &[
+    Step { name: "format", run: format },
+    Step { name: "arrows", run: arrows::check },
+    Step { name: "rules", run: rules::check },
+    Step { name: "links", run: links::check },
+];
+
+/// What builds the workspace.
+const SLOW: &[Step] = &[
+    Step { name: "clippy", run: clippy },
+    Step { name: "tests", run: tests },
+    Step { name: "doc tests", run: doc_tests },
+    Step { name: "docs", run: docs },
+    Step { name: "bite", run: bite },
+];
+
+/// Everything, with set-up first.
+pub(crate) fn full() -> Vec<Step> {
+    let set_up = Step { name: "toolchain", run: toolchain::prepare };
+    [&[set_up], QUICK, SLOW].concat()
+}
+
+/// Runs `steps` until one fails, and shows them once more at the end.
+pub(crate) fn run(repository: &Repository, steps: &[Step]) -> Result<(), Refusal> {
+    let painter = Painter::for_stdout();
+    let started = Instant::now();
+    let mut lines = Vec::new();
+    for step in steps {
+        let step_started = Instant::now();
+        println!("{}", painter.dim(&format!("· {}", step.name)));
+        match (step.run)(repository) {
+            Ok(summary) => {
+                let line = passed(painter, step.name, step_started.elapsed(), &summary);
+                println!("{line}");
+                lines.push(line);
+            }
+            Err(refusal) => {
+                let time = in_words(step_started.elapsed());
+                println!("{} {} {time:>10}", painter.red("✗"), painter.bold(&format!("{:<9}", step.name)));
+                return Err(refusal);
+            }
+        }
+    }
+    println!("\n{}", lines.join("\n"));
+    println!(
+        "{}",
+        painter.green(&format!("all {} steps passed in {}", steps.len(), in_words(started.elapsed())))
+    );
+    Ok(())
+}
+
+fn passed(painter: Painter, name: &str, time: Duration, summary: &str) -> String {
+    let name = painter.bold(&format!("{name:<9}"));
+    format!("{} {name} {:>10}  {}", painter.green("✓"), in_words(time), painter.dim(summary))
+}
+
+fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 100.0 {
+        format!("{seconds:.1} s")
+    } else {
+        format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
+    }
+}
+
+fn format(repository: &Repository) -> Result<String, Refusal> {
+    let advice = "run `cargo fmt`";
+    let mut command = repository.cargo(&["fmt", "--all", "--", "--check", "--files-with-diff"]);
+    let output = command
+        .output()
+        .map_err(|error| Refusal::new(format!("cargo cannot be started: {error}"), advice))?;
+    if output.status.success() {
+        return Ok("as rustfmt writes it".to_owned());
+    }
+    let printed = [output.stdout, output.stderr].concat();
+    let root = format!("{}/", repository.root.display());
+    let findings = String::from_utf8_lossy(&printed).lines().map(|line| line.replace(&root, "")).collect();
+    Err(Refusal { findings, advice: advice.to_owned() })
+}
+
+fn clippy(repository: &Repository) -> Result<String, Refusal> {
+    let mut command = repository.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    run_program(&mut command, "mend what clippy names above; CONTRIBUTING.md says why a ban is there")?;
+    Ok("no warnings".to_owned())
+}
+
+/// All tests but xtask's own, which are the step [`bite`].
+fn tests(repository: &Repository) -> Result<String, Refusal> {
+    let nextest = toolchain::has_nextest(repository);
+    let program: &[&str] = if nextest { &["nextest", "run"] } else { &["test"] };
+    let scope = ["--workspace", "--exclude", "xtask", "--lib", "--bins", "--tests"];
+    count_tests(repository, &[program, &scope].concat())
+}
+
+fn doc_tests(repository: &Repository) -> Result<String, Refusal> {
+    count_tests(repository, &["test", "--workspace", "--doc"])
+}
+
+fn docs(repository: &Repository) -> Result<String, Refusal> {
+    let mut command = repository.cargo(&["doc", "--workspace", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    run_program(&mut command, "mend the doc comments that rustdoc names above")?;
+    Ok("no warnings, no broken links".to_owned())
+}
+
+/// xtask's tests: each lint, ban, arrow and rule is broken on purpose in a copy, and must be refused.
+fn bite(repository: &Repository) -> Result<String, Refusal> {
+    count_tests(repository, &["test", "--package", "xtask"])
+}
+
+fn count_tests(repository: &Repository, arguments: &[&str]) -> Result<String, Refusal> {
+    let advice = "read the first failure above; run one test again with `cargo test -p <crate> <name>`";
+    let closing = run_and_keep(&mut repository.cargo(arguments), closes_a_run, advice)?;
+    Ok(sum_up(&closing))
+}
+
+fn closes_a_run(line: &str) -> bool {
+    line.starts_with("test result:") || line.trim_start().starts_with("Summary [")
+}
+
+/// The closing line of nextest as it stands, or those of `cargo test` added up in the same words.
+fn sum_up(closing: &[String]) -> String {
+    if let Some(line) = closing.iter().find(|line| line.contains("Summary [")) {
+        return line.trim().to_owned();
+    }
+    let count = |word: &str| -> u64 { closing.iter().map(|line| number_before(line, word)).sum() };
+    format!(
+        "test result: ok. {} passed; {} failed; {} ignored",
+        count("passed"),
+        count("failed"),
+        count("ignored")
+    )
+}
+
+fn number_before(line: &str, word: &str) -> u64 {
+    let mut last = "";
+    for token in line.split([' ', ';']).filter(|token| !token.is_empty()) {
+        if token == word {
+            return last.parse().unwrap_or(0);
+        }
+        last = token;
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_ends_the_run() {
+        let fine = Step { name: "fine", run: |_| Ok(String::new()) };
+        let wrong = Step { name: "wrong", run: |_| Err(Refusal::new("it is wrong", "mend it")) };
+        let never = Step { name: "never", run: |_| Err(Refusal::new("it ran", "stop earlier")) };
+        let refusal = run(&Repository::current(), &[fine, wrong, never]).unwrap_err();
+        assert_eq!(refusal.findings, ["it is wrong"]);
+        run(&Repository::current(), &[fine, fine]).unwrap();
+    }
+
+    #[test]
+    fn closing_lines_of_cargo_test_are_added_up() {
+        let lines = [
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s"
+                .to_owned(),
+            "test result: ok. 30 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; finished in 0.01s"
+                .to_owned(),
+        ];
+        assert!(lines.iter().all(|line| closes_a_run(line)));
+        assert_eq!(sum_up(&lines), "test result: ok. 42 passed; 0 failed; 1 ignored");
+    }
+
+    #[test]
+    fn the_closing_line_of_nextest_is_kept() {
+        let line = "     Summary [   0.507s] 312 tests run: 312 passed, 0 skipped".to_owned();
+        assert!(closes_a_run(&line));
+        assert_eq!(sum_up(&[line]), "Summary [   0.507s] 312 tests run: 312 passed, 0 skipped");
+    }
+}
