@@ -344,17 +344,14 @@ pub struct UnsealedBlock {
 
 impl UnsealedBlock {
     /// A block from its parts; the fields of the header that the body decides are set here.
-    pub fn new(header: Header, transactions: Vec<CheckedTransaction>, extra: Vec<u8>) -> Self {
+    pub fn new(mut header: Header, transactions: Vec<CheckedTransaction>, extra: Vec<u8>) -> Self {
         let leaves: Vec<LeafHash> = transactions.iter().map(CheckedTransaction::leaf).collect();
-        let header = Header {
-            tx_count: u32::try_from(transactions.len())
-                .expect("the weight of a block limits its transactions"),
-            tx_root: merkle::root(&leaves),
-            weight_used: total_weight(&transactions),
-            prev_seal: CertificateHash::ZERO,
-            extra_hash: extra_hash(&extra),
-            ..header
-        };
+        header.tx_count =
+            u32::try_from(transactions.len()).expect("the weight of a block limits its transactions");
+        header.tx_root = merkle::root(&leaves);
+        header.weight_used = total_weight(&transactions);
+        header.prev_seal = CertificateHash::ZERO;
+        header.extra_hash = extra_hash(&extra);
         Self { header, transactions, extra }
     }
 

@@ -317,7 +317,6 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_borsh() {
         let mut ours = Vec::new();
-        (7u8, 300u16, 70_000u32, u64::MAX - 1);
         7u8.encode(&mut ours);
         300u16.encode(&mut ours);
         70_000u32.encode(&mut ours);

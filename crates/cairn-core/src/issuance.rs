@@ -99,8 +99,7 @@ mod tests {
                 let reward = rule.reward(Height(height)).units();
                 sum += reward;
                 assert_eq!(rule.issued(Height(height)).units(), sum, "{rule:?} at {height}");
-                let era =
-                    if rule.halving_every == 0 { 0 } else { height.saturating_sub(1) / rule.halving_every };
+                let era = height.saturating_sub(1).checked_div(rule.halving_every).unwrap_or(0);
                 let plain = (rule.initial.units() >> era.min(63)).max(rule.tail.units());
                 if height > 0 && (rule.cap == Amount::ZERO || sum < rule.cap.units()) {
                     assert_eq!(reward, plain, "{rule:?} at {height}");

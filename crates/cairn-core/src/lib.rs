@@ -9,6 +9,7 @@ pub mod block;
 pub mod codec;
 pub mod consensus;
 pub mod difficulty;
+pub mod fuzz;
 pub mod hash;
 pub mod history;
 pub mod issuance;

@@ -29,9 +29,10 @@
 //! # Cost
 //!
 //! Everything is in memory: 64 bytes an account, and for each bucket of the tree 68, of which there
-//! are one to two an account: 136 to 208 bytes in all. A changed account costs its leaf, those of
+//! are one to two an account: 132 to 200 bytes in all. A changed account costs its leaf, those of
 //! its bucket, and the nodes above that it does not share with other changed accounts, about
-//! log₂(accounts / changed) + 2, each of two compressions.
+//! log₂(accounts / changed) + 2, each of two compressions. When the buckets double, the next root
+//! takes longer once, about 0.2 s for each million accounts.
 
 mod batch;
 mod changed;

@@ -35,9 +35,9 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// No slots, with room for so many.
+    /// No slots, with room for so many and some more.
     pub(super) fn with_capacity(slots: usize) -> Self {
-        Self { slots: Vec::with_capacity(slots), reserved: Vec::new() }
+        Self { slots: Vec::with_capacity(slots.saturating_add(slots / 8)), reserved: Vec::new() }
     }
 
     /// The number of slots.
@@ -69,6 +69,10 @@ impl Slots {
     pub(super) fn push(&mut self, path: StatePath, account: Account, touched: u64) -> u32 {
         let slot = self.len();
         assert!(slot < SLOTS_MAX, "the state holds at most {SLOTS_MAX} entries");
+        if self.slots.len() == self.slots.capacity() {
+            // Room for twice as many would be memory for the growth of years.
+            self.slots.reserve_exact(self.slots.len() / 8 + 64);
+        }
         self.slots.push(Slot {
             path,
             balance: account.balance,
@@ -92,7 +96,7 @@ impl Slots {
 
     /// Removes the last slot, which the tree no longer links.
     pub(super) fn pop(&mut self) {
-        debug_assert!(self.slots.len() > self.reserved.len(), "reserved entries are never removed");
+        assert!(self.slots.len() > self.reserved.len(), "reserved entries are never removed");
         self.slots.pop();
     }
 
@@ -110,9 +114,9 @@ impl Slots {
         (Account { balance, nonce }, std::mem::replace(&mut entry.touched, touched))
     }
 
-    /// The bytes of memory that the slots hold, without reserved values.
+    /// The bytes of memory in use for slots, without reserved values.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>()
+        self.slots.len() * size_of::<Slot>()
     }
 
     /// The value of a slot that is not an account's.

@@ -114,7 +114,7 @@ impl Subtree {
             parent = Some((index, side));
             child = branch.children[side];
         }
-        debug_assert_eq!(child, Child::Slot(slot));
+        assert_eq!(child, Child::Slot(slot), "the slot is in the tree");
         let (index, side) = parent.expect("the slot is not the only one");
         let sibling = self.branch(index).children[1 - side];
         self.hang(above, sibling);
@@ -240,4 +240,43 @@ fn lift(hash: Hash, path: &StatePath, from: usize, to: usize) -> Hash {
         0 => hash_node(&[hash, ZERO]),
         _ => hash_node(&[ZERO, hash]),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Account;
+    use crate::hash::Tag;
+
+    /// How many hashes of a subtree do not hold.
+    fn stale(subtree: &Subtree) -> usize {
+        subtree.branches.iter().flat_map(|branch| branch.stale).filter(|stale| *stale).count()
+    }
+
+    #[test]
+    fn a_change_among_five_thousand_makes_no_more_hashes_stale_than_the_way_is_long() {
+        let mut slots = Slots::default();
+        for seed in 0..5_000u32 {
+            let mut path = StatePath(Tag::PATH.hash(&[&seed.to_le_bytes()]));
+            path.0[..5].fill(7);
+            slots.push(path, Account::default(), 0);
+        }
+        let mut subtree = Subtree::new(0);
+        for slot in 1..5_000 {
+            subtree.insert(&slots, slot);
+        }
+        subtree.hash(&slots, 10);
+        assert_eq!((subtree.len(), stale(&subtree)), (5_000, 0));
+        for slot in (0..5_000).step_by(100) {
+            subtree.mark(&slots.get(slot).path);
+            assert!((1..40).contains(&stale(&subtree)), "{}", stale(&subtree));
+            subtree.hash(&slots, 10);
+            assert_eq!(stale(&subtree), 0);
+        }
+        for slot in (10..5_000).rev() {
+            subtree.remove(&slots, slot);
+        }
+        assert_eq!((subtree.len(), subtree.slots().len()), (10, 10));
+        assert_eq!(subtree.branches.len() - subtree.free.len(), 9);
+    }
 }

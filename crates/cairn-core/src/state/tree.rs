@@ -41,7 +41,7 @@ const BATCH_NODES: usize = 1024;
 
 const _: () = assert!(SLOTS_MAX <= SUBTREE_BIT && SLOTS_MAX < IN_SUBTREE);
 
-/// Which hashes an entry change makes stale, and how they are computed anew.
+/// The hashes over all slots, and which of them do not hold any more.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
     /// How many bits of a path number its bucket.
@@ -160,7 +160,7 @@ impl Tree {
         let first = self.buckets[bucket];
         let Some(subtree) = self.subtree_mut(first) else {
             // Chains grow at their head, so the newest slot of a bucket is the first.
-            debug_assert_eq!(first, slot);
+            assert_eq!(first, slot, "the newest slot heads its chain");
             self.buckets[bucket] = slots.get(slot).next;
             return;
         };
@@ -263,7 +263,7 @@ impl Tree {
         (siblings, end)
     }
 
-    /// The bytes of memory that the tree holds, without what its subtrees hold.
+    /// The bytes of memory in use for buckets and levels, without subtrees.
     pub(super) fn memory_bytes(&self) -> usize {
         let level_bytes = |level: &Level| level.children.capacity() * 64 + level.lone.capacity() * 8;
         self.buckets.capacity() * 4 + self.levels.iter().map(level_bytes).sum::<usize>()

@@ -72,8 +72,8 @@ impl Undo {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] if it did not write these bytes. Never allocates more than six times their
-    /// length and a few bytes.
+    /// [`DecodeError`] if it did not write these bytes. Never allocates more than eight times their
+    /// length.
     pub fn from_stored_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let created = read_u32(&mut reader, "number of created accounts")?;
