@@ -10,6 +10,7 @@ pub mod codec;
 pub mod consensus;
 pub mod difficulty;
 pub mod fuzz;
+pub mod genesis;
 pub mod hash;
 pub mod history;
 pub mod issuance;

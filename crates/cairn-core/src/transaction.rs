@@ -19,7 +19,7 @@ pub const TRANSACTION_BYTES_MAX: usize = 64 * 1024;
 /// The fewest bytes of a transaction: one transfer, no data, an ed25519 witness.
 pub const TRANSACTION_BYTES_MIN: usize = 178;
 /// What each transfer after the first weighs beside its bytes.
-const TRANSFER_WEIGHT: u64 = 100;
+pub(crate) const TRANSFER_WEIGHT: u64 = 100;
 /// A transfer is an address and an amount.
 const TRANSFER_BYTES: usize = 40;
 

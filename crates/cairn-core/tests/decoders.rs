@@ -1,5 +1,7 @@
 //! Every decoder against garbage: random bytes, and good bytes that were cut, doubled or changed.
 
+#![allow(clippy::unwrap_used, reason = "a builder that fails fails its test")]
+
 mod common;
 
 use cairn_core::address::Address;

@@ -1,5 +1,7 @@
 //! Every numbered rule about transactions, headers, seals and blocks: what breaks it is refused.
 
+#![allow(clippy::unwrap_used, reason = "a builder that fails fails its test")]
+
 mod common;
 
 use cairn_core::block::{self, BlockError, Body, Certificate, Header, Seal, SealedBlock, UnsealedBlock};

@@ -9,11 +9,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+mod database;
 mod real;
 
+pub use database::DatabaseFile;
 pub use real::RealDisk;
-
-use crate::error::StoreError;
 
 /// A directory of files, with as few operations as the store needs, so that each can be failed.
 pub trait Disk: fmt::Debug + Send + Sync {
@@ -64,42 +64,4 @@ pub trait File: fmt::Debug + Send + Sync {
 
     /// Cuts the file, or lengthens it with zeros.
     fn set_length(&self, length: u64) -> io::Result<()>;
-}
-
-/// Lets a database of redb live in a file of a [`Disk`].
-#[derive(Debug)]
-pub struct DatabaseFile(Arc<dyn File>);
-
-impl DatabaseFile {
-    /// Opens the file `name`, or creates it durably.
-    ///
-    /// # Errors
-    ///
-    /// Where the disk fails.
-    pub fn open(disk: &dyn Disk, name: &str) -> Result<Self, StoreError> {
-        let file = disk.open_or_create(name).and_then(|file| disk.sync().map(|()| file));
-        file.map(Self).map_err(|source| StoreError::io("open", &disk.path().join(name), source))
-    }
-}
-
-impl redb::StorageBackend for DatabaseFile {
-    fn len(&self) -> io::Result<u64> {
-        self.0.length()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(out, offset)
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_length(length)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(data, offset)
-    }
 }

@@ -88,6 +88,29 @@ pub enum StoreError {
         /// Where one was looked for.
         position: Position,
     },
+    /// The database is being opened again after the disk was full.
+    #[error("the database is being opened again")]
+    DatabaseClosed,
+    /// The log ends before what the database stands for: a part of the log is missing.
+    #[error("the log ends at {found}, the database stands for {expected}: a part of the log is missing")]
+    LogBehind {
+        /// Where the log ends.
+        found: Position,
+        /// Where it ended when the database was written.
+        expected: Position,
+    },
+    /// A row of the database does not have the form it was written in.
+    #[error("a row of table {table} is not what was written")]
+    Row {
+        /// The table.
+        table: &'static str,
+    },
+    /// The accounts of the database do not have the state root of its tip.
+    #[error("the accounts in the database are not those of its tip")]
+    WrongRoot,
+    /// The rules of the network are not ones that this release runs.
+    #[error(transparent)]
+    Mode(#[from] cairn_core::consensus::UnsupportedMode),
     /// The database failed.
     #[error("the database failed")]
     Database {

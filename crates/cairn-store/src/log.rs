@@ -154,8 +154,9 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// After [`StoreError::Full`] everything from [`Log::end`] on is withdrawn, earlier records that
-    /// were not synced among it. [`StoreError::RecordTooLong`] changes nothing.
+    /// After [`StoreError::Full`] everything from [`Log::end`] on is withdrawn: this record, and
+    /// earlier ones for which neither [`Log::write_through`] nor [`Log::sync`] was called.
+    /// [`StoreError::RecordTooLong`] changes nothing.
     pub fn append(&mut self, bytes: &[u8]) -> Result<Position, StoreError> {
         self.check_usable()?;
         let (length, total) = self.measure(bytes)?;
@@ -170,8 +171,9 @@ impl Log {
             self.write_buffer()?;
         }
         if total as usize > self.settings.buffer_bytes {
-            self.write(&frame)?;
-            self.write(bytes)?;
+            let start = self.written;
+            self.write(&frame, start)?;
+            self.write(bytes, start)?;
         } else {
             self.buffer.extend_from_slice(&frame);
             self.buffer.extend_from_slice(bytes);
@@ -179,12 +181,21 @@ impl Log {
         Ok(Position { segment: self.segment, offset })
     }
 
+    /// Gives what waits in memory to the file, so that there is room for it and only the sync is left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::append`].
+    pub fn write_through(&mut self) -> Result<(), StoreError> {
+        self.check_usable()?;
+        self.write_buffer()
+    }
+
     /// Makes all records durable and shows them to readers.
     ///
     /// # Errors
     ///
-    /// After [`StoreError::Full`] the log can be used further, without the records that were not
-    /// synced; after any other error it must be opened again.
+    /// As [`Log::append`]; after any other error than [`StoreError::Full`] the log must be opened again.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         self.check_usable()?;
         self.write_buffer()?;
@@ -245,6 +256,16 @@ impl Log {
     /// How many bytes the log takes, those that are not synced included.
     pub fn bytes(&self) -> u64 {
         self.shared.bytes() + u64::from(self.tail() - self.synced)
+    }
+
+    /// How many durable bytes follow a position, the headers of segments included.
+    pub fn bytes_since(&self, position: Position) -> u64 {
+        self.shared.bytes_since(position)
+    }
+
+    /// The file of a position.
+    pub fn path_of(&self, position: Position) -> PathBuf {
+        self.shared.path(position.segment)
     }
 
     /// Puts `records` in the place of all earlier ones and gives room back. A crash on the way
@@ -311,31 +332,36 @@ impl Log {
             return Ok(());
         }
         let buffer = std::mem::take(&mut self.buffer);
-        let result = self.write(&buffer);
+        let result = self.write(&buffer, self.written);
         self.buffer = buffer;
         self.buffer.clear();
         result
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Writes at the end of the file; where there is no room, goes back to `start`.
+    fn write(&mut self, bytes: &[u8], start: u32) -> Result<(), StoreError> {
         match self.file.write_all_at(bytes, u64::from(self.written)) {
             Ok(()) => {
                 self.written += u32::try_from(bytes.len()).expect("a record fits into its segment");
                 Ok(())
             }
-            Err(source) if is_full(&source) => self.withdraw(),
+            Err(source) if is_full(&source) => self.withdraw(start),
             Err(source) => Err(self.poison("write", source)),
         }
     }
 
-    /// Goes back to the durable end. That the rest is gone is made durable too: else a power cut
-    /// could bring back records of which the caller was told that they do not count.
-    fn withdraw(&mut self) -> Result<(), StoreError> {
+    /// Goes back to `start`. That the rest is gone is made durable too: else a power cut could bring
+    /// back records of which the caller was told that they do not count.
+    fn withdraw(&mut self, start: u32) -> Result<(), StoreError> {
         self.buffer.clear();
-        self.written = self.synced;
-        let cut = self.file.set_length(u64::from(self.synced)).and_then(|()| self.file.sync());
+        self.written = start;
+        let cut = self.file.set_length(u64::from(start)).and_then(|()| self.file.sync());
         match cut {
-            Ok(()) => Err(StoreError::Full { path: self.path() }),
+            Ok(()) => {
+                self.synced = start;
+                self.shared.set_end(self.segment, self.synced);
+                Err(StoreError::Full { path: self.path() })
+            }
             Err(source) => Err(self.poison("cut", source)),
         }
     }

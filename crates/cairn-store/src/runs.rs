@@ -1,1 +1,329 @@
-//! placeholder
+//! An index that is cheap to write: sorted runs of fixed-size entries in a table of redb.
+//!
+//! A B-tree row an entry would rewrite a page for nearly every entry, because keys such as hashes
+//! fall everywhere. Here a batch is stored as one sorted *run*, in rows of some 32 KiB; when a level
+//! holds [`FAN`] runs they are merged into one run of the next level, so each entry is written once
+//! a level, in long rows (a size-tiered log-structured merge tree: O'Neil et al., "The Log-Structured
+//! Merge-Tree", Acta Informatica 33, 1996). A look-up asks each run: at most `FAN - 1` a level.
+//!
+//! # Provided
+//!
+//! - A set: an entry that is added twice is found once.
+//! - Everything happens in the caller's transactions, so runs are exactly as durable as it is.
+//!
+//! # Not provided
+//!
+//! - Removal. Add what can no longer change, or check what is found against the chain.
+//! - Even cost: the batch that fills a level pays for its merge.
+
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
+
+use crate::error::StoreError;
+
+mod catalogue;
+mod merge;
+#[cfg(test)]
+mod tests;
+
+use catalogue::Run;
+
+/// How many runs of one level are merged into one of the next.
+pub const FAN: usize = 8;
+
+/// How many entries one look-up gives at most.
+pub const LOOKUP_ENTRIES_MAX: usize = 10_000;
+
+/// The length of a row, in bytes: with its key it fits into pages of redb of 32 KiB.
+const ROW_BYTES_MAX: usize = 32 * 1024 - 1280;
+
+/// Level, run and first entry of a row.
+type Key<const N: usize> = (u8, u64, [u8; N]);
+
+/// A table of runs whose entries have `N` bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Runs<const N: usize> {
+    name: &'static str,
+}
+
+impl<const N: usize> Runs<N> {
+    /// The runs in the table `name`, which holds nothing else.
+    pub const fn new(name: &'static str) -> Self {
+        assert!(N > 0 && N <= 1024, "a row holds many entries");
+        Self { name }
+    }
+
+    /// Adds entries, which are sorted, and merges levels that are full.
+    ///
+    /// # Errors
+    ///
+    /// Where the database fails; the transaction must be aborted then.
+    ///
+    /// # Panics
+    ///
+    /// Where the entries are not sorted: look-ups would miss them.
+    pub fn add_run(&self, transaction: &WriteTransaction, entries: &[[u8; N]]) -> Result<(), StoreError> {
+        assert!(entries.is_sorted(), "a run is sorted");
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut table = transaction.open_table(self.definition())?;
+        let mut catalogue = catalogue::read(&table)?;
+        let mut writer = Writer::new(catalogue.begin_run(0));
+        // Doubles are rare: without any, nothing is copied.
+        if entries.is_sorted_by(|a, b| a < b) {
+            writer.push_all(&mut table, entries)?;
+        } else {
+            let mut entries = entries.to_vec();
+            entries.dedup();
+            writer.push_all(&mut table, &entries)?;
+        }
+        catalogue.add(writer.finish(&mut table)?);
+        while let Some(level) = catalogue.full_level() {
+            merge::merge_level(&mut table, &mut catalogue, level)?;
+        }
+        catalogue::write(&mut table, &catalogue)
+    }
+
+    /// The first entries that begin with `prefix`, in order, at most `limit` and
+    /// [`LOOKUP_ENTRIES_MAX`] of them.
+    ///
+    /// # Errors
+    ///
+    /// Where the database fails.
+    pub fn lookup_prefix(
+        &self,
+        transaction: &ReadTransaction,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<[u8; N]>, StoreError> {
+        let Some(bounds) = Bounds::of_prefix(prefix) else {
+            return Ok(Vec::new());
+        };
+        let limit = limit.min(LOOKUP_ENTRIES_MAX);
+        let mut entries =
+            self.collect(transaction, |table, run, found| collect_up(table, run, &bounds, limit, found))?;
+        entries.sort();
+        entries.dedup();
+        entries.truncate(limit);
+        Ok(entries)
+    }
+
+    /// The last entries that begin with `prefix`, the greatest first, all less than `below` where it
+    /// is given, at most `limit` and [`LOOKUP_ENTRIES_MAX`] of them.
+    ///
+    /// # Errors
+    ///
+    /// Where the database fails.
+    pub fn lookup_prefix_backwards(
+        &self,
+        transaction: &ReadTransaction,
+        prefix: &[u8],
+        below: Option<&[u8; N]>,
+        limit: usize,
+    ) -> Result<Vec<[u8; N]>, StoreError> {
+        let bounds = Bounds::of_prefix(prefix).and_then(|bounds| bounds.cut_below(below));
+        let Some(bounds) = bounds else {
+            return Ok(Vec::new());
+        };
+        let limit = limit.min(LOOKUP_ENTRIES_MAX);
+        let mut entries =
+            self.collect(transaction, |table, run, found| collect_down(table, run, &bounds, limit, found))?;
+        entries.sort_by(|a, b| b.cmp(a));
+        entries.dedup();
+        entries.truncate(limit);
+        Ok(entries)
+    }
+
+    /// How many entries there are; one that was added twice counts twice until it is merged.
+    ///
+    /// # Errors
+    ///
+    /// Where the database fails.
+    pub fn count(&self, transaction: &ReadTransaction) -> Result<u64, StoreError> {
+        match transaction.open_table(self.definition()) {
+            Ok(table) => Ok(catalogue::read(&table)?.runs().iter().map(|run| run.entries).sum()),
+            Err(TableError::TableDoesNotExist(_)) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn definition(&self) -> TableDefinition<'static, Key<N>, &'static [u8]> {
+        TableDefinition::new(self.name)
+    }
+
+    /// What `collect` finds in each run, one after the other.
+    fn collect(
+        &self,
+        transaction: &ReadTransaction,
+        collect: impl Fn(
+            &redb::ReadOnlyTable<Key<N>, &'static [u8]>,
+            &Run,
+            &mut Vec<[u8; N]>,
+        ) -> Result<(), StoreError>,
+    ) -> Result<Vec<[u8; N]>, StoreError> {
+        let table = match transaction.open_table(self.definition()) {
+            Ok(table) => table,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut found = Vec::new();
+        for run in catalogue::read(&table)?.runs() {
+            collect(&table, run, &mut found)?;
+        }
+        Ok(found)
+    }
+}
+
+/// The least and the greatest entry that are asked for.
+struct Bounds<const N: usize> {
+    least: [u8; N],
+    greatest: [u8; N],
+}
+
+impl<const N: usize> Bounds<N> {
+    /// The bounds of all entries that begin with `prefix`; none where it is longer than an entry.
+    fn of_prefix(prefix: &[u8]) -> Option<Self> {
+        let mut bounds = Self { least: [0; N], greatest: [0xff; N] };
+        bounds.least.get_mut(..prefix.len())?.copy_from_slice(prefix);
+        bounds.greatest[..prefix.len()].copy_from_slice(prefix);
+        Some(bounds)
+    }
+
+    /// These bounds without `below` and what is greater; none where nothing is left.
+    fn cut_below(mut self, below: Option<&[u8; N]>) -> Option<Self> {
+        if let Some(below) = below
+            && *below <= self.greatest
+        {
+            self.greatest = predecessor(*below)?;
+        }
+        (self.least <= self.greatest).then_some(self)
+    }
+}
+
+/// The greatest entry that is less than `entry`.
+fn predecessor<const N: usize>(mut entry: [u8; N]) -> Option<[u8; N]> {
+    for byte in entry.iter_mut().rev() {
+        let (less, borrowed) = byte.overflowing_sub(1);
+        *byte = less;
+        if !borrowed {
+            return Some(entry);
+        }
+    }
+    None
+}
+
+/// Adds the first entries of `run` within the bounds to `found`, at most `limit`.
+fn collect_up<const N: usize>(
+    table: &impl ReadableTable<Key<N>, &'static [u8]>,
+    run: &Run,
+    bounds: &Bounds<N>,
+    limit: usize,
+    found: &mut Vec<[u8; N]>,
+) -> Result<(), StoreError> {
+    // The row that the least entry falls into begins before it, unless it is the first of the run.
+    let before = table.range(run.key([0; N])..=run.key(bounds.least))?.next_back().transpose()?;
+    let first = before.map_or(bounds.least, |(key, _)| key.value().2);
+    let mut wanted = limit;
+    for row in table.range(run.key(first)..=run.key(bounds.greatest))? {
+        let (_, value) = row?;
+        let piece = as_entries(value.value())?;
+        let start = piece.partition_point(|entry| *entry < bounds.least);
+        let end = piece.partition_point(|entry| *entry <= bounds.greatest);
+        let taken = &piece[start..end];
+        let taken = &taken[..taken.len().min(wanted)];
+        found.extend_from_slice(taken);
+        wanted -= taken.len();
+        if wanted == 0 || end < piece.len() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Adds the last entries of `run` within the bounds to `found`, at most `limit`.
+fn collect_down<const N: usize>(
+    table: &impl ReadableTable<Key<N>, &'static [u8]>,
+    run: &Run,
+    bounds: &Bounds<N>,
+    limit: usize,
+    found: &mut Vec<[u8; N]>,
+) -> Result<(), StoreError> {
+    let mut wanted = limit;
+    for row in table.range(run.key([0; N])..=run.key(bounds.greatest))?.rev() {
+        let (_, value) = row?;
+        let piece = as_entries(value.value())?;
+        let start = piece.partition_point(|entry| *entry < bounds.least);
+        let end = piece.partition_point(|entry| *entry <= bounds.greatest);
+        let taken = &piece[start..end];
+        let taken = &taken[taken.len().saturating_sub(wanted)..];
+        found.extend_from_slice(taken);
+        wanted -= taken.len();
+        if wanted == 0 || start > 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a run, row by row.
+struct Writer<const N: usize> {
+    run: Run,
+    /// The row that is being filled.
+    row: Vec<[u8; N]>,
+}
+
+impl<const N: usize> Writer<N> {
+    /// How many entries a full row has.
+    const ROW_ENTRIES: usize = ROW_BYTES_MAX / N;
+
+    fn new(run: Run) -> Self {
+        Self { run, row: Vec::new() }
+    }
+
+    /// Adds entries that grow from one to the next and are greater than those before.
+    fn push_all(
+        &mut self,
+        table: &mut Table<'_, Key<N>, &'static [u8]>,
+        mut entries: &[[u8; N]],
+    ) -> Result<(), StoreError> {
+        self.run.entries += entries.len() as u64;
+        if !self.row.is_empty() {
+            let (part, rest) = entries.split_at(entries.len().min(Self::ROW_ENTRIES - self.row.len()));
+            self.row.extend_from_slice(part);
+            entries = rest;
+            if self.row.len() == Self::ROW_ENTRIES {
+                self.write_row(table, &self.row)?;
+                self.row.clear();
+            }
+        }
+        // What fills a row is stored from where it is.
+        let rows = entries.chunks_exact(Self::ROW_ENTRIES);
+        self.row.extend_from_slice(rows.remainder());
+        rows.into_iter().try_for_each(|row| self.write_row(table, row))
+    }
+
+    /// Writes the last row.
+    fn finish(self, table: &mut Table<'_, Key<N>, &'static [u8]>) -> Result<Run, StoreError> {
+        self.write_row(table, &self.row)?;
+        Ok(self.run)
+    }
+
+    fn write_row(
+        &self,
+        table: &mut Table<'_, Key<N>, &'static [u8]>,
+        row: &[[u8; N]],
+    ) -> Result<(), StoreError> {
+        if let Some(first) = row.first() {
+            table.insert(self.run.key(*first), row.as_flattened())?;
+        }
+        Ok(())
+    }
+}
+
+/// The entries of a row.
+fn as_entries<const N: usize>(row: &[u8]) -> Result<&[[u8; N]], StoreError> {
+    match row.as_chunks() {
+        (entries, []) if !entries.is_empty() => Ok(entries),
+        _ => Err(catalogue::bad_row()),
+    }
+}

@@ -1,2 +1,5 @@
 //! A peer-to-peer cryptocurrency in one program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    cairn::main()
+}

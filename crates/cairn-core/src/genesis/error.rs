@@ -131,7 +131,9 @@ pub enum GenesisError {
         reserve: Amount,
     },
     /// GEN-18: all that is allocated and all that blocks will ever bring fit an amount.
-    #[error("{found} base units are allocated and issued in all, at most {limit} fit: set or lower `reward.cap`")]
+    #[error(
+        "{found} base units are allocated and issued in all, at most {limit} fit: set or lower `reward.cap`"
+    )]
     Supply {
         /// The most base units there would ever be.
         found: u128,
@@ -226,7 +228,9 @@ pub enum GenesisError {
         limit: usize,
     },
     /// GEN-32: block 0 is sealed; a file may leave the nonce out where a short search finds it.
-    #[error("none of the first {tried} work nonces meets the target: mine block 0 and write its `work_nonce`")]
+    #[error(
+        "none of the first {tried} work nonces meets the target: mine block 0 and write its `work_nonce`"
+    )]
     NotSealed {
         /// How many nonces were tried.
         tried: u64,
@@ -321,14 +325,15 @@ impl GenesisProblem {
 
 impl fmt::Display for GenesisProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.setting {
-            Some(setting) => write!(f, "{setting}: {}", self.error),
-            None => self.error.fmt(f),
+        match (&self.error, self.setting) {
+            // The error names the setting itself.
+            (GenesisError::Missing { .. }, _) | (_, None) => self.error.fmt(f),
+            (_, Some(setting)) => write!(f, "{setting}: {}", self.error),
         }
     }
 }
 
-/// All that is wrong with a genesis, at least one problem, in the order of the format.
+/// All that is wrong with a genesis, at least one problem, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenesisProblems(Vec<GenesisProblem>);
 

@@ -21,7 +21,7 @@ pub(super) fn parse_duration(text: &str) -> Option<u64> {
 
 /// The duration in the longest unit in which it is a whole number.
 pub(super) fn duration_to_text(milliseconds: u64) -> String {
-    let whole = UNITS.iter().find(|(_, unit_ms)| milliseconds > 0 && milliseconds % unit_ms == 0);
+    let whole = UNITS.iter().find(|(_, unit_ms)| milliseconds > 0 && milliseconds.is_multiple_of(*unit_ms));
     match whole {
         Some((unit, unit_ms)) => format!("{}{unit}", milliseconds / unit_ms),
         None => format!("{milliseconds}ms"),
@@ -106,7 +106,13 @@ mod tests {
         assert_eq!(time("2009-01-03T18:15:05Z"), Some(1_231_006_505_000));
         assert_eq!(time("2026-02-28T23:59:59.250+01:30"), Some(1_772_317_799_250));
         assert_eq!(time("9999-12-31T23:59:59.999Z"), Some(TIME_MS_MAX));
-        for text in ["2026-01-01", "12:00:00", "2026-01-01T00:00:00", "2026-01-01T00:00:00.0001Z", "1969-12-31T23:59:59Z"] {
+        for text in [
+            "2026-01-01",
+            "12:00:00",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00.0001Z",
+            "1969-12-31T23:59:59Z",
+        ] {
             assert_eq!(time(text), None, "{text}");
         }
         assert_eq!(time_to_text(Timestamp(951_782_400_000)), "2000-02-29T00:00:00Z");

@@ -160,6 +160,13 @@ impl Shared {
         self.lock().segments.values().map(|segment| u64::from(segment.end)).sum()
     }
 
+    /// How many bytes lie behind a position.
+    pub(super) fn bytes_since(&self, position: Position) -> u64 {
+        let contents = self.lock();
+        let after = contents.segments.range(position.segment..).map(|(_, segment)| u64::from(segment.end));
+        after.sum::<u64>().saturating_sub(u64::from(position.offset))
+    }
+
     pub(super) fn read(&self, position: Position) -> Result<Vec<u8>, StoreError> {
         let (file, segment) = self.segment_of(position)?;
         let framing = Framing::new(position.segment, segment.salt);

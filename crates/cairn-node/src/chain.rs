@@ -1,0 +1,469 @@
+//! The chain a node follows, and the branches beside it.
+//!
+//! # Provided
+//!
+//! The state is always that of the tip. A block either joins whole or changes nothing; a
+//! reorganisation is one step, and if a block of the better branch turns out invalid, everything is
+//! as before. A node leaves its tip only for a chain whose work is greater by more than half the
+//! work of the tip block, so of two equal branches the first seen stays.
+//!
+//! # Not provided
+//!
+//! Blocks without a known parent are not kept: whoever brings one is told that it is unconnected.
+
+mod held;
+mod judgement;
+mod reorganise;
+mod tree;
+
+pub use held::{HELD_AHEAD_MS_MAX, HELD_BLOCKS_MAX};
+pub use judgement::{BlockRefusal, Imported};
+pub use tree::{Branch, SIDE_BLOCKS_MAX};
+
+use cairn_core::address::Address;
+use cairn_core::block::{BlockError, CheckedBlock, Header};
+use cairn_core::consensus::{Consensus, Parent};
+use cairn_core::hash::{BlockId, StateRoot};
+use cairn_core::history::HistoryNode;
+use cairn_core::numbers::{Amount, Height, Timestamp};
+use cairn_core::rules::{BlockContext, Executed, MaturedReward, Payment, Totals, execute, matured_height};
+use cairn_core::state::State;
+use cairn_core::store::{Advance, ConnectedBlock, Loaded, Store, StoreError};
+use held::HeldBlocks;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use tree::{Entry, Room, Tree};
+
+/// The most ids of invalid blocks that a node remembers.
+pub const INVALID_BLOCKS_MAX: usize = 4096;
+
+/// The chain, the branches beside it, and the state of the tip.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    consensus: Consensus,
+    state: State,
+    tree: Tree,
+    held: HeldBlocks,
+    invalid: InvalidBlocks,
+    undo_window: u64,
+}
+
+/// Where a block comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// From outside, or from the own sealer; judged by the clock and appended to the log.
+    Outside {
+        /// The time by the node's clock.
+        now: Timestamp,
+    },
+    /// From the own log.
+    OwnLog,
+}
+
+/// What became of a block, and what became of the chain through it.
+#[derive(Debug)]
+pub(crate) struct Import {
+    pub(crate) verdict: Result<Imported, BlockRefusal>,
+    pub(crate) change: Option<ChainChange>,
+}
+
+/// A step of the chain.
+#[derive(Debug)]
+pub(crate) struct ChainChange {
+    /// The highest block that stayed.
+    pub(crate) fork: Height,
+    /// The tip before.
+    pub(crate) from: BlockId,
+    /// The ids of the blocks that left, ascending.
+    pub(crate) disconnected_ids: Vec<BlockId>,
+    /// The blocks that left, ascending; those whose bytes the store no longer has are missing.
+    pub(crate) disconnected: Vec<CheckedBlock>,
+    /// The blocks that joined, ascending.
+    pub(crate) connected: Vec<(Arc<CheckedBlock>, Totals)>,
+    /// Who was paid by the blocks that joined.
+    pub(crate) paid: Vec<Address>,
+}
+
+impl Import {
+    const fn refused(refusal: BlockRefusal) -> Self {
+        Self { verdict: Err(refusal), change: None }
+    }
+
+    const fn unchanged(imported: Imported) -> Self {
+        Self { verdict: Ok(imported), change: None }
+    }
+}
+
+impl Chain {
+    /// The chain as a store knows it.
+    ///
+    /// # Panics
+    ///
+    /// If `loaded` has no block, or its state is not that of its tip.
+    pub(crate) fn new(consensus: Consensus, undo_window: u64, loaded: Loaded) -> Self {
+        let Loaded { mut state, base, chain, side } = loaded;
+        let tree = Tree::new(&consensus, base.as_ref(), chain, side);
+        let (found, expected) = (state.root(), tree.tip().header.state_root);
+        assert_eq!(found, expected, "a store gives the state of its tip");
+        let mut chain = Self {
+            consensus,
+            state,
+            tree,
+            held: HeldBlocks::default(),
+            invalid: InvalidBlocks::default(),
+            undo_window,
+        };
+        chain.prune();
+        chain
+    }
+
+    pub(crate) const fn consensus(&self) -> &Consensus {
+        &self.consensus
+    }
+
+    /// The state after the tip; its root is computed.
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn into_state(self) -> State {
+        self.state
+    }
+
+    pub(crate) const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    pub(crate) fn tip_id(&self) -> BlockId {
+        self.tree.tip_id()
+    }
+
+    pub(crate) fn tip_header(&self) -> &Header {
+        &self.tree.tip().header
+    }
+
+    /// What the next block needs to know of the tip.
+    pub(crate) fn parent_of_next(&self) -> &Parent {
+        &self.tree.tip().next
+    }
+
+    pub(crate) fn height(&self) -> Height {
+        self.tip_header().height
+    }
+
+    pub(crate) const fn held(&self) -> &HeldBlocks {
+        &self.held
+    }
+
+    /// The next block from the future whose time has come.
+    pub(crate) fn release_held(&mut self, now: Timestamp) -> Option<Arc<CheckedBlock>> {
+        self.held.release(now)
+    }
+
+    /// Takes a block: judges it against its parent, keeps it, and follows the better branch.
+    pub(crate) fn import(
+        &mut self,
+        block: Arc<CheckedBlock>,
+        source: Source,
+        store: &mut dyn Store,
+    ) -> Result<Import, StoreError> {
+        if let Some(import) = self.judge_place(&block, store)? {
+            return Ok(import);
+        }
+        let (id, header) = (block.id(), block.header());
+        let parent = self.tree.get(&header.parent).expect("judge_place found the parent");
+        if let Err(error) = self.consensus.check_header(header, &parent.next) {
+            return Ok(Import::refused(self.condemn(id, error.into())));
+        }
+        if let Source::Outside { now } = source {
+            // A block from the future is not judged: the clock that is wrong may be this one.
+            let allowance = self.consensus.future_allowance_ms(header);
+            let until = Timestamp(header.time.0.saturating_sub(allowance));
+            if until > now {
+                return Ok(self.hold(block, until, now));
+            }
+        }
+        if header.parent == self.tip_id() {
+            self.extend(block, source, store)
+        } else {
+            self.keep_beside(block, source, store)
+        }
+    }
+
+    /// Ends a replay: takes the best branch that the store knows.
+    pub(crate) fn follow_best(&mut self, store: &mut dyn Store) -> Result<Option<ChainChange>, StoreError> {
+        Ok(self.choose_branch(None, store)?.change)
+    }
+
+    /// Runs `transactions` of a block on the tip, and takes everything back.
+    pub(crate) fn rehearse<T>(&mut self, run: impl FnOnce(&mut State) -> T) -> T {
+        let outcome = run(&mut self.state);
+        self.take_back();
+        outcome
+    }
+
+    /// Who is paid at the end of a block with `header`.
+    pub(crate) fn payment(&self, header: &Header, store: &dyn Store) -> Result<Payment, StoreError> {
+        let rules = self.consensus.rules();
+        let matured = match matured_height(rules, header.height) {
+            None => None,
+            Some(earlier) => {
+                let producer = self.producer_at(earlier, header, store)?;
+                Some(MaturedReward { producer, amount: rules.section().issuance.reward(earlier) })
+            }
+        };
+        Ok(Payment { producer: header.producer, matured })
+    }
+
+    /// Whether the block needs no further judgement, because of its name and its parent's.
+    fn judge_place(&mut self, block: &CheckedBlock, store: &dyn Store) -> Result<Option<Import>, StoreError> {
+        let (id, header) = (block.id(), block.header());
+        if self.tree.get(&id).is_some() {
+            return Ok(Some(Import::unchanged(Imported::Known)));
+        }
+        if self.invalid.contains(&id) {
+            return Ok(Some(Import::refused(BlockRefusal::KnownInvalid)));
+        }
+        if self.invalid.contains(&header.parent) {
+            self.invalid.insert(id);
+            return Ok(Some(Import::refused(BlockRefusal::InvalidAncestor { parent: header.parent })));
+        }
+        if self.tree.get(&header.parent).is_some() {
+            return Ok(None);
+        }
+        let lowest = self.tree.lowest();
+        if header.height > lowest {
+            return Ok(Some(Import::unchanged(Imported::Unconnected { parent: header.parent })));
+        }
+        let known = store.header(header.height)?.is_some_and(|(known, _)| known == id);
+        Ok(Some(if known {
+            Import::unchanged(Imported::Known)
+        } else {
+            Import::refused(BlockRefusal::BelowUndoWindow { found: header.height, lowest })
+        }))
+    }
+
+    fn hold(&mut self, block: Arc<CheckedBlock>, until: Timestamp, now: Timestamp) -> Import {
+        let time = block.header().time;
+        if self.held.insert(until, block, now) {
+            Import::unchanged(Imported::Held { until })
+        } else {
+            Import::refused(BlockRefusal::TooFarAhead { time, now })
+        }
+    }
+
+    /// Connects a block to the tip.
+    fn extend(
+        &mut self,
+        block: Arc<CheckedBlock>,
+        source: Source,
+        store: &mut dyn Store,
+    ) -> Result<Import, StoreError> {
+        let fork = self.height();
+        let from = self.tip_id();
+        let payment = self.payment(block.header(), store)?;
+        let executed = match self.execute(&block, &payment) {
+            Ok(executed) => executed,
+            Err(error) => {
+                self.take_back();
+                return Ok(Import::refused(self.condemn(block.id(), error)));
+            }
+        };
+        if !append(&block, source, store).inspect_err(|_| self.take_back())? {
+            self.take_back();
+            return Ok(Import::refused(BlockRefusal::DiskFull));
+        }
+        let mut history = Vec::new();
+        let entry = self.entry_of(&block, |node| history.push(*node));
+        let undo = self.state.commit();
+        let connected =
+            [ConnectedBlock { block: Arc::clone(&block), undo, touched: executed.touched, history }];
+        store.advance(Advance { fork, connected: &connected }, &mut self.state)?;
+        self.tree.push(block.id(), entry);
+        self.prune();
+        let change = ChainChange {
+            fork,
+            from,
+            disconnected_ids: Vec::new(),
+            disconnected: Vec::new(),
+            connected: vec![(block, executed.totals)],
+            paid: payees(&payment).collect(),
+        };
+        Ok(Import { verdict: Ok(Imported::Extended), change: Some(change) })
+    }
+
+    /// Keeps a block that does not extend the tip, and follows it if it is better.
+    fn keep_beside(
+        &mut self,
+        block: Arc<CheckedBlock>,
+        source: Source,
+        store: &mut dyn Store,
+    ) -> Result<Import, StoreError> {
+        let id = block.id();
+        let entry = self.entry_of(&block, |_| {});
+        let room = match self.tree.room_for(&entry) {
+            Some(room) => room,
+            None => return Ok(Import::refused(BlockRefusal::TooLittleWork { limit: SIDE_BLOCKS_MAX })),
+        };
+        if !append(&block, source, store)? {
+            return Ok(Import::refused(BlockRefusal::DiskFull));
+        }
+        if let Room::InPlaceOf(worst) = room {
+            self.tree.remove_with_descendants(&worst);
+        }
+        let is_better = self.is_better(&entry);
+        self.tree.insert_side(id, entry);
+        if !is_better {
+            return Ok(Import::unchanged(Imported::Side));
+        }
+        let choice = self.choose_branch(Some(&block), store)?;
+        let verdict = if let Some(change) = choice.change.as_ref().filter(|_| self.tip_id() == id) {
+            Ok(Imported::Reorganised { fork: change.fork, depth: depth_of(change) })
+        } else if self.tree.get(&id).is_some() {
+            Ok(Imported::Side)
+        } else {
+            // It went with its branch: because of a rule, or because the store lost what it stands on.
+            let lost = Imported::Unconnected { parent: block.header().parent };
+            choice.failures.into_iter().next().map_or(Ok(lost), Err)
+        };
+        Ok(Import { verdict, change: choice.change })
+    }
+
+    /// Whether the chain should end in this block.
+    fn is_better(&self, candidate: &Entry) -> bool {
+        let tip = self.tree.tip();
+        self.consensus.is_better(candidate.work, tip.work, &tip.header)
+    }
+
+    /// What the tree keeps of a block whose parent it has; `complete` hears of the history subtrees.
+    fn entry_of(&self, block: &CheckedBlock, complete: impl FnMut(&HistoryNode)) -> Entry {
+        let parent = self.tree.get(&block.header().parent).expect("judge_place found the parent");
+        Entry::new(&self.consensus, block.header().clone(), block.id(), Some(&parent.next), complete)
+    }
+
+    /// Executes a block on the state of its parent. The caller commits or takes back.
+    fn execute(&mut self, block: &CheckedBlock, payment: &Payment) -> Result<Executed, BlockError> {
+        let rules = self.consensus.rules();
+        let header = block.header();
+        let context = context_of(header, rules.section().reserve);
+        let executed = execute(&mut self.state, block.transactions(), &context, payment, rules)?;
+        // BLK-8 > The header has the state root that the transactions lead to.
+        if header.state_root == executed.state_root {
+            Ok(executed)
+        } else {
+            Err(BlockError::StateRoot { found: header.state_root, expected: executed.state_root })
+        }
+    }
+
+    /// Takes back what was not committed. The root is computed again, so that proofs can be made.
+    fn take_back(&mut self) {
+        self.state.roll_back();
+        self.state.root();
+    }
+
+    /// Who made the block at `height` on the branch that ends in `header`.
+    fn producer_at(&self, height: Height, header: &Header, store: &dyn Store) -> Result<Address, StoreError> {
+        if height == header.height {
+            return Ok(header.producer);
+        }
+        let mut ancestor = header.parent;
+        while let Some(entry) = self.tree.get(&ancestor).filter(|_| !self.tree.is_on_chain(&ancestor)) {
+            if entry.header.height == height {
+                return Ok(entry.header.producer);
+            }
+            ancestor = entry.header.parent;
+        }
+        if let Some(entry) = self.tree.id_at(height).and_then(|id| self.tree.get(&id)) {
+            return Ok(entry.header.producer);
+        }
+        let (_, header) = store.header(height)?.ok_or_else(|| failed(StoreLost::Header { height }))?;
+        Ok(header.producer)
+    }
+
+    /// Remembers an invalid block, unless other bytes with its id can be valid.
+    fn condemn(&mut self, id: BlockId, error: BlockError) -> BlockRefusal {
+        if error.condemns_id() {
+            self.invalid.insert(id);
+            for descendant in self.tree.remove_with_descendants(&id) {
+                self.invalid.insert(descendant);
+            }
+        }
+        BlockRefusal::Invalid { block: id, error }
+    }
+
+    /// Forgets what lies too deep to be undone.
+    fn prune(&mut self) {
+        let lowest = Height(self.height().0.saturating_sub(self.undo_window));
+        self.tree.prune(lowest);
+    }
+
+    fn state_root(&mut self) -> StateRoot {
+        self.state.root()
+    }
+}
+
+/// How many blocks left the chain.
+pub(crate) fn depth_of(change: &ChainChange) -> u64 {
+    u64::try_from(change.disconnected_ids.len()).expect("a chain has fewer than 2^64 blocks")
+}
+
+/// What transactions of a block need to know of it.
+pub(crate) const fn context_of(header: &Header, reserve: Amount) -> BlockContext {
+    BlockContext { height: header.height, base_fee: header.base_fee, reserve }
+}
+
+/// Who is paid at the end of a block.
+fn payees(payment: &Payment) -> impl Iterator<Item = Address> {
+    std::iter::once(payment.producer).chain(payment.matured.map(|matured| matured.producer))
+}
+
+/// Appends a block to the log, if it is not there yet; says whether it has room.
+fn append(block: &CheckedBlock, source: Source, store: &mut dyn Store) -> Result<bool, StoreError> {
+    match source {
+        Source::OwnLog => Ok(true),
+        Source::Outside { .. } => match store.append(block) {
+            Ok(()) => Ok(true),
+            Err(StoreError::Full(_)) => Ok(false),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// The store no longer has what it promised to keep, or it is not what was kept.
+#[derive(Debug, thiserror::Error)]
+enum StoreLost {
+    #[error("the header at height {height} is missing")]
+    Header { height: Height },
+    #[error("undoing block {height} leads to state root {found}, the block below has {expected}")]
+    UndoRoot { height: Height, found: StateRoot, expected: StateRoot },
+}
+
+/// An error of the store about something that it lost.
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Failed(Box::new(error))
+}
+
+/// The ids of invalid blocks, the oldest forgotten first.
+#[derive(Debug, Default)]
+struct InvalidBlocks {
+    ids: BTreeSet<BlockId>,
+    order: VecDeque<BlockId>,
+}
+
+impl InvalidBlocks {
+    fn contains(&self, id: &BlockId) -> bool {
+        self.ids.contains(id)
+    }
+
+    fn insert(&mut self, id: BlockId) {
+        if !self.ids.insert(id) {
+            return;
+        }
+        self.order.push_back(id);
+        if self.order.len() > INVALID_BLOCKS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+    }
+}

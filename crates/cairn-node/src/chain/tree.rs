@@ -1,0 +1,258 @@
+//! The tree of recent blocks: the chain down to the undo window, and the branches beside it.
+
+use cairn_core::block::Header;
+use cairn_core::consensus::{Consensus, Parent};
+use cairn_core::hash::BlockId;
+use cairn_core::history::{History, HistoryNode};
+use cairn_core::numbers::Height;
+use cairn_core::target::Work;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// The most blocks beside the chain; those at the end of the branches with the least work give way.
+pub const SIDE_BLOCKS_MAX: usize = 16_384;
+
+/// A branch beside the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Branch {
+    /// The highest block that it shares with the chain.
+    pub fork: Height,
+    /// The id of its last block.
+    pub tip: BlockId,
+    /// The height of its last block.
+    pub height: Height,
+    /// How many blocks it has above the fork.
+    pub blocks: u64,
+    /// The work of all blocks from block 0 to its last.
+    pub work: Work,
+}
+
+/// A block in the tree.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) header: Header,
+    /// What a child needs to know of it.
+    pub(crate) next: Parent,
+    /// The work of all blocks from block 0 to it.
+    pub(crate) work: Work,
+}
+
+/// Where a new block beside the chain goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// There is a place.
+    Free,
+    /// In the place of a block with less work.
+    InPlaceOf(BlockId),
+}
+
+/// Recent blocks, on the chain and beside it.
+///
+/// # Invariant
+///
+/// `chain` is never empty, each block but the lowest of the chain has its parent here, and `side`
+/// holds exactly the blocks that are not in `chain`.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    entries: BTreeMap<BlockId, Entry>,
+    chain: VecDeque<BlockId>,
+    lowest: Height,
+    side: BTreeSet<BlockId>,
+}
+
+impl Entry {
+    pub(super) fn new(
+        consensus: &Consensus,
+        header: Header,
+        id: BlockId,
+        parent: Option<&Parent>,
+        complete: impl FnMut(&HistoryNode),
+    ) -> Self {
+        let next = consensus.parent_of_next(&header, id, parent, complete);
+        let work = work_of(&next.history);
+        Self { header, next, work }
+    }
+}
+
+impl Tree {
+    pub(super) fn new(
+        consensus: &Consensus,
+        base: Option<&Parent>,
+        chain: Vec<(BlockId, Header)>,
+        side: Vec<(BlockId, Header)>,
+    ) -> Self {
+        let lowest = chain.first().expect("a store knows at least one block").1.height;
+        let mut tree =
+            Self { entries: BTreeMap::new(), chain: VecDeque::new(), lowest, side: BTreeSet::new() };
+        for (id, header) in chain {
+            let parent = tree.chain.back().map(|tip| &tree.entry(tip).next).or(base);
+            let entry = Entry::new(consensus, header, id, parent, |_| {});
+            tree.push(id, entry);
+        }
+        for (id, header) in side {
+            let Some(parent) = tree.get(&header.parent).map(|parent| parent.next.clone()) else { continue };
+            if tree.get(&id).is_none() && tree.side.len() < SIDE_BLOCKS_MAX {
+                tree.insert_side(id, Entry::new(consensus, header, id, Some(&parent), |_| {}));
+            }
+        }
+        tree
+    }
+
+    pub(crate) fn get(&self, id: &BlockId) -> Option<&Entry> {
+        self.entries.get(id)
+    }
+
+    pub(crate) fn tip_id(&self) -> BlockId {
+        *self.chain.back().expect("the chain is never empty")
+    }
+
+    pub(crate) fn tip(&self) -> &Entry {
+        self.entry(&self.tip_id())
+    }
+
+    /// The lowest block of the chain that is still in the tree.
+    pub(crate) const fn lowest(&self) -> Height {
+        self.lowest
+    }
+
+    /// The id of the block of the chain at `height`, if it is still in the tree.
+    pub(crate) fn id_at(&self, height: Height) -> Option<BlockId> {
+        let place = usize::try_from(height.0.checked_sub(self.lowest.0)?).ok()?;
+        self.chain.get(place).copied()
+    }
+
+    pub(crate) fn is_on_chain(&self, id: &BlockId) -> bool {
+        self.entries.contains_key(id) && !self.side.contains(id)
+    }
+
+    /// The branches beside the chain, those with the most work first.
+    pub(crate) fn branches(&self) -> Vec<Branch> {
+        let mut branches: Vec<Branch> = self.leaves().map(|(id, entry)| self.branch(id, entry)).collect();
+        branches.sort_unstable_by(|a, b| b.work.cmp(&a.work).then(a.tip.cmp(&b.tip)));
+        branches
+    }
+
+    /// How many blocks lie beside the chain.
+    pub(crate) fn side_len(&self) -> usize {
+        self.side.len()
+    }
+
+    /// The block beside the chain with the most work.
+    pub(super) fn best_beside(&self) -> Option<(BlockId, &Entry)> {
+        let side = self.side.iter().map(|id| (*id, self.entry(id)));
+        side.max_by(|(a_id, a), (b_id, b)| a.work.cmp(&b.work).then(b_id.cmp(a_id)))
+    }
+
+    /// The blocks from the chain to `tip`, without the one on the chain, ascending; and its height.
+    pub(super) fn path_to(&self, tip: &BlockId) -> (Height, Vec<BlockId>) {
+        let mut path = Vec::new();
+        let mut id = *tip;
+        while self.side.contains(&id) {
+            path.push(id);
+            id = self.entry(&id).header.parent;
+        }
+        path.reverse();
+        (self.entry(&id).header.height, path)
+    }
+
+    /// Whether there is room beside the chain, or a block with less work to give way.
+    pub(super) fn room_for(&self, new: &Entry) -> Option<Room> {
+        if self.side.len() < SIDE_BLOCKS_MAX {
+            return Some(Room::Free);
+        }
+        // Its parent would be the ancestor of a better block.
+        let others = self.leaves().filter(|(id, _)| **id != new.header.parent);
+        let (id, worst) = others.min_by_key(|(_, entry)| entry.work)?;
+        (worst.work < new.work).then_some(Room::InPlaceOf(*id))
+    }
+
+    /// Adds a block at the end of the chain.
+    pub(super) fn push(&mut self, id: BlockId, entry: Entry) {
+        self.entries.insert(id, entry);
+        self.chain.push_back(id);
+    }
+
+    /// Adds a block beside the chain.
+    pub(super) fn insert_side(&mut self, id: BlockId, entry: Entry) {
+        self.entries.insert(id, entry);
+        self.side.insert(id);
+    }
+
+    /// Takes the chain to the end of `path`, whose first block stands on the block at `fork`.
+    pub(super) fn switch(&mut self, fork: Height, path: &[BlockId]) {
+        while self.tip().header.height > fork {
+            let left = self.chain.pop_back().expect("the fork is on the chain");
+            self.side.insert(left);
+        }
+        for id in path {
+            self.side.remove(id);
+            self.chain.push_back(*id);
+        }
+    }
+
+    /// Removes a block beside the chain and all that stands on it; returns all their ids.
+    pub(super) fn remove_with_descendants(&mut self, id: &BlockId) -> Vec<BlockId> {
+        if !self.side.contains(id) {
+            return Vec::new();
+        }
+        let removed = self.with_descendants(*id);
+        for id in &removed {
+            self.side.remove(id);
+            self.entries.remove(id);
+        }
+        removed
+    }
+
+    /// Removes the chain below `lowest`, and the branches that leave it there.
+    pub(super) fn prune(&mut self, lowest: Height) {
+        while self.lowest < lowest && self.chain.len() > 1 {
+            let id = self.chain.pop_front().expect("the chain is never empty");
+            self.lowest = self.lowest.next();
+            for beside in self.children_beside(&id) {
+                self.remove_with_descendants(&beside);
+            }
+            self.entries.remove(&id);
+        }
+    }
+
+    fn entry(&self, id: &BlockId) -> &Entry {
+        self.entries.get(id).expect("the tree has every block it names")
+    }
+
+    fn children_beside(&self, id: &BlockId) -> Vec<BlockId> {
+        self.side.iter().filter(|side| self.entry(side).header.parent == *id).copied().collect()
+    }
+
+    /// The blocks beside the chain on which none stands.
+    fn leaves(&self) -> impl Iterator<Item = (&BlockId, &Entry)> {
+        let parents: BTreeSet<BlockId> = self.side.iter().map(|id| self.entry(id).header.parent).collect();
+        self.side.iter().filter(move |id| !parents.contains(*id)).map(|id| (id, self.entry(id)))
+    }
+
+    fn branch(&self, tip: &BlockId, entry: &Entry) -> Branch {
+        let (fork, path) = self.path_to(tip);
+        let blocks = u64::try_from(path.len()).expect("limited to SIDE_BLOCKS_MAX");
+        Branch { fork, tip: *tip, height: entry.header.height, blocks, work: entry.work }
+    }
+
+    /// A block beside the chain and all that stands on it, parents first.
+    fn with_descendants(&self, id: BlockId) -> Vec<BlockId> {
+        let mut children: BTreeMap<BlockId, Vec<BlockId>> = BTreeMap::new();
+        for side in &self.side {
+            children.entry(self.entry(side).header.parent).or_default().push(*side);
+        }
+        let mut found = vec![id];
+        let mut next = 0;
+        while let Some(id) = found.get(next) {
+            next += 1;
+            if let Some(more) = children.remove(id) {
+                found.extend(more);
+            }
+        }
+        found
+    }
+}
+
+/// The work of all blocks of a history.
+fn work_of(history: &History) -> Work {
+    history.peaks().fold(Work::ZERO, |sum, peak| sum + peak.summary.work)
+}

@@ -1,0 +1,331 @@
+//! The node: inputs in, effects out.
+
+use crate::chain::{BlockRefusal, Chain, ChainChange, Import, Imported, Source, depth_of};
+use crate::config::NodeConfig;
+use crate::mempool::{Admission, Mempool, SubmitError, Submitted, View};
+use crate::messages::{Effect, Event, Input, JobId, Outcome, RequestId};
+use crate::producer::Producer;
+use cairn_core::block::{BlockError, CheckedBlock, Seal};
+use cairn_core::consensus::Consensus;
+use cairn_core::hash::TransactionId;
+use cairn_core::numbers::Timestamp;
+use cairn_core::state::State;
+use cairn_core::store::{Loaded, Store, StoreError};
+use cairn_core::transaction::{CheckedTransaction, TransactionError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// One node: the chain it follows, what waits, what it makes. See the [crate](crate) for the contract.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) chain: Chain,
+    pub(crate) mempool: Mempool,
+    pub(crate) producer: Producer,
+    effects: VecDeque<Effect>,
+}
+
+/// The view of the tip, borrowed from the chain alone so that the mempool can change beside it.
+pub(crate) fn view_of(chain: &Chain) -> View<'_> {
+    View {
+        state: chain.state(),
+        rules: chain.consensus().rules(),
+        height: chain.height(),
+        base_fee: chain.parent_of_next().next_base_fee,
+    }
+}
+
+impl Node {
+    /// A node that goes on where its store is.
+    ///
+    /// # Panics
+    ///
+    /// If `loaded` has no block, or its state is not that of its tip.
+    pub fn new(consensus: Consensus, config: NodeConfig, loaded: Loaded) -> Self {
+        Self {
+            chain: Chain::new(consensus, config.undo_window, loaded),
+            mempool: Mempool::new(config.mempool),
+            producer: Producer::new(config.mining),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes an input at the time `now` of the node's clock. What follows from it stands in the
+    /// effects, which are carried out once `store` is synced.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the world failed. The node must then be dropped.
+    pub fn handle(&mut self, now: Timestamp, input: Input, store: &mut dyn Store) -> Result<(), StoreError> {
+        match input {
+            Input::Replay(block) => return self.replay(now, block, store),
+            Input::Restore(transactions) => self.restore(now, transactions, store)?,
+            Input::Submit { request, transactions } => self.submit(now, request, transactions, store)?,
+            Input::Block { request, block } => self.take_block(now, request, block, store)?,
+            Input::Sealed { job, extra, seal } => self.take_seal(now, job, extra, seal, store)?,
+            Input::Mine { request, blocks } => {
+                if let Err(refusal) = self.producer.owe(request, blocks, &self.chain) {
+                    self.answer(request, Outcome::Mined(Err(refusal)));
+                }
+            }
+            Input::SetMining(mode) => self.producer.set_mode(mode),
+            Input::Wakeup => {}
+        }
+        while let Some(block) = self.chain.release_held(now) {
+            // Nobody waits for the verdict; the news tells.
+            drop(self.import(now, block, store)?);
+        }
+        let planned = self.producer.plan(now, &mut self.chain, &mut self.mempool, store)?;
+        self.effects.extend(planned);
+        Ok(())
+    }
+
+    /// The next effect to carry out; none if all are.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When the node wants [`Input::Wakeup`], if nothing comes before.
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        [self.chain.held().next(), self.producer.wakeup()].into_iter().flatten().min()
+    }
+
+    /// The accounts after the tip, for a store that is closed.
+    pub fn into_state(self) -> State {
+        self.chain.into_state()
+    }
+
+    fn answer(&mut self, request: RequestId, outcome: Outcome) {
+        self.effects.push_back(Effect::Answer { request, outcome });
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.effects.push_back(Effect::News(event));
+    }
+
+    /// Takes a block of the own log.
+    fn replay(
+        &mut self,
+        now: Timestamp,
+        block: CheckedBlock,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        let import = self.chain.import(Arc::new(block), Source::OwnLog, store)?;
+        if let Some(mut change) = import.change {
+            self.mempool.follow(&mut change, now, &view_of(&self.chain));
+        }
+        Ok(())
+    }
+
+    /// Ends the replay: the best branch is taken, and what waited waits again.
+    fn restore(
+        &mut self,
+        now: Timestamp,
+        transactions: Vec<CheckedTransaction>,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        if let Some(mut change) = self.chain.follow_best(store)? {
+            self.mempool.follow(&mut change, now, &view_of(&self.chain));
+        }
+        for transaction in transactions {
+            // What is refused now was confirmed meanwhile, or lost its balance: it is forgotten.
+            let _ = self.mempool.admit(transaction, now, &view_of(&self.chain));
+        }
+        Ok(())
+    }
+
+    /// Takes transactions, keeps them on disk in one call, and answers for each.
+    fn submit(
+        &mut self,
+        now: Timestamp,
+        request: RequestId,
+        transactions: Vec<Result<CheckedTransaction, TransactionError>>,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        let view = view_of(&self.chain);
+        let mut answers = Vec::with_capacity(transactions.len());
+        let mut admissions = Vec::new();
+        for transaction in transactions {
+            let admitted = transaction.map_err(SubmitError::from).and_then(|transaction| {
+                let id = transaction.id();
+                let admission = self.mempool.admit(transaction, now, &view)?;
+                Ok((submitted(&admission, id), admission))
+            });
+            answers.push(admitted.map(|(submitted, admission)| {
+                admissions.push(admission);
+                submitted
+            }));
+        }
+        if keep(&admissions, store)? {
+            for admission in admissions {
+                self.tell_admission(admission);
+            }
+        } else {
+            self.mempool.retract(admissions, &view);
+            for answer in &mut answers {
+                if matches!(answer, Ok(Submitted::Pending { .. })) {
+                    *answer = Err(SubmitError::DiskFull);
+                }
+            }
+        }
+        self.answer(request, Outcome::Submitted(answers));
+        Ok(())
+    }
+
+    fn tell_admission(&mut self, admission: Admission) {
+        let Admission::New { transaction, displaced } = admission else { return };
+        for (_, entry, reason) in displaced {
+            self.tell(Event::Dropped { id: entry.transaction.id(), reason });
+        }
+        self.tell(Event::Pending { transaction });
+    }
+
+    fn take_block(
+        &mut self,
+        now: Timestamp,
+        request: Option<RequestId>,
+        block: CheckedBlock,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        let verdict = self.import(now, Arc::new(block), store)?;
+        if let Some(request) = request {
+            self.answer(request, Outcome::Block(verdict));
+        }
+        Ok(())
+    }
+
+    /// Takes the seal of a job that is still wanted.
+    fn take_seal(
+        &mut self,
+        now: Timestamp,
+        job: JobId,
+        extra: Option<Vec<u8>>,
+        seal: Seal,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        let Some(template) = self.producer.take_sealed(job, extra) else { return Ok(()) };
+        // BLK-5 > The only rule about a body that the sealer could break.
+        let limit = self.chain.consensus().rules().limits().extra_bytes;
+        let found = template.extra().len();
+        if found > limit {
+            let block = template.header().parent;
+            let error = BlockError::TooMuchExtra { found, limit };
+            self.note_refused(BlockRefusal::Invalid { block, error }, now);
+            return Ok(());
+        }
+        let block = match CheckedBlock::seal(template, seal, self.chain.consensus()) {
+            Ok(block) => Arc::new(block),
+            Err(error) => {
+                self.producer.pause(now);
+                self.tell(Event::SealRefused { job, error });
+                return Ok(());
+            }
+        };
+        let id = block.id();
+        match self.import(now, block, store)? {
+            Ok(Imported::Extended | Imported::Reorganised { .. }) => {
+                self.effects.extend(self.producer.note_made(id));
+            }
+            Ok(Imported::Side | Imported::Known | Imported::Held { .. } | Imported::Unconnected { .. }) => {}
+            Err(refusal) => self.note_refused(refusal, now),
+        }
+        Ok(())
+    }
+
+    fn note_refused(&mut self, refusal: BlockRefusal, now: Timestamp) {
+        self.effects.extend(self.producer.note_refused(&refusal, now));
+        self.tell(Event::OwnBlockRefused { refusal });
+    }
+
+    /// Imports a block, and tells what came of it.
+    fn import(
+        &mut self,
+        now: Timestamp,
+        block: Arc<CheckedBlock>,
+        store: &mut dyn Store,
+    ) -> Result<Result<Imported, BlockRefusal>, StoreError> {
+        let (height, id) = (block.height(), block.id());
+        let Import { verdict, change } = self.chain.import(block, Source::Outside { now }, store)?;
+        match verdict {
+            Ok(Imported::Side) => self.tell(Event::SideBlock { height, id }),
+            Ok(Imported::Held { until }) => self.tell(Event::BlockHeld { height, id, until }),
+            _ => {}
+        }
+        if let Some(change) = change {
+            self.follow(now, change, store)?;
+        }
+        Ok(verdict)
+    }
+
+    /// Brings the mempool in line with a new tip, and tells.
+    fn follow(
+        &mut self,
+        now: Timestamp,
+        mut change: ChainChange,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        let followed = self.mempool.follow(&mut change, now, &view_of(&self.chain));
+        let returned: Vec<&CheckedTransaction> = followed.returned.iter().map(Arc::as_ref).collect();
+        if !returned.is_empty() {
+            match store.keep_transactions(&returned) {
+                // Nobody was promised that these survive; they are in the mempool all the same.
+                Ok(()) | Err(StoreError::Full(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if !change.disconnected_ids.is_empty() {
+            let depth = depth_of(&change);
+            let connected: Vec<_> = change.connected.iter().map(|(block, _)| block.id()).collect();
+            self.tell(Event::Reorganised {
+                fork: change.fork,
+                from: change.from,
+                to: self.chain.tip_id(),
+                depth,
+                disconnected: change.disconnected_ids,
+                connected,
+            });
+        }
+        for (block, totals) in change.connected {
+            self.tell(Event::Block { block, totals });
+        }
+        for transaction in followed.returned {
+            self.tell(Event::Pending { transaction });
+        }
+        for (id, reason) in followed.dropped {
+            self.tell(Event::Dropped { id, reason });
+        }
+        Ok(())
+    }
+}
+
+/// The answer for an admission.
+fn submitted(admission: &Admission, id: TransactionId) -> Submitted {
+    match admission {
+        Admission::Known => Submitted::Known { id },
+        Admission::New { displaced, .. } => {
+            let replaced = displaced.iter().filter(|(.., reason)| reason.is_replacement());
+            Submitted::Pending {
+                id,
+                replaced: replaced.map(|(_, entry, _)| entry.transaction.id()).collect(),
+            }
+        }
+    }
+}
+
+/// Keeps what was admitted on disk; says whether there was room.
+fn keep(admissions: &[Admission], store: &mut dyn Store) -> Result<bool, StoreError> {
+    let new: Vec<&CheckedTransaction> = admissions
+        .iter()
+        .filter_map(|admission| match admission {
+            Admission::New { transaction, .. } => Some(transaction.as_ref()),
+            Admission::Known => None,
+        })
+        .collect();
+    if new.is_empty() {
+        return Ok(true);
+    }
+    match store.keep_transactions(&new) {
+        Ok(()) => Ok(true),
+        Err(StoreError::Full(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

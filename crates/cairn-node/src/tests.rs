@@ -1,0 +1,9 @@
+//! The node as a whole, with a pretend clock.
+
+mod attacks;
+mod chain;
+mod mempool;
+mod mining;
+mod network;
+mod reorganisation;
+mod restart;

@@ -1,0 +1,401 @@
+//! The store of one node: the log of blocks, the log of the mempool, and the database.
+//!
+//! The log of blocks is the truth. The database is a cache of it that is written behind, many
+//! blocks in one transaction that names the tip it stands for; what it does not hold yet is kept in
+//! memory, and after a crash it is built again from the log.
+//!
+//! ```text
+//!   append ──► blocks/…log ──► sync ──► shown to readers
+//!   advance ─► recent blocks in memory ──(every some thousand transactions)──► state.redb
+//! ```
+//!
+//! # Promises
+//!
+//! - What [`Ledger::sync`] has returned for is found again, whatever happens to the power.
+//! - A [`Reader`] sees the chain of one moment, and only blocks that are durable.
+//! - A missing or damaged database is built again; a damaged log is reported and never guessed at.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cairn_core::block::{CheckedBlock, Header};
+use cairn_core::codec::Encode as _;
+use cairn_core::hash::BlockId;
+use cairn_core::numbers::Height;
+use cairn_core::state::{State, Undo};
+use cairn_core::store::{Advance, Store, StoreError as Failure};
+use cairn_core::transaction::CheckedTransaction;
+
+use crate::error::StoreError;
+use crate::log::{self, Log, Position};
+
+mod accounts;
+mod flusher;
+mod opening;
+mod overlay;
+mod reader;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use accounts::AccountsWriter;
+use flusher::{Flusher, Job};
+pub use opening::{Opened, Rebuilt};
+use overlay::{Overlay, Recent};
+pub use reader::{Block, PastAccount, Place, Reader};
+use tables::HeaderRow;
+pub use tables::Sizes;
+
+/// The version of the directory: the database and what the logs hold.
+pub const FORMAT: u32 = 1;
+
+/// How a ledger is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many blocks below the tip can be taken back, and are held ready at start.
+    pub undo_window: u64,
+    /// How much the database may cache, in bytes.
+    pub cache_bytes: usize,
+    /// After how many transactions the database is written.
+    pub flush_transactions: usize,
+    /// After how many blocks the database is written.
+    pub flush_blocks: usize,
+    /// How large the logs make their parts.
+    pub log: log::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            undo_window: 10_000,
+            cache_bytes: 64 * 1024 * 1024,
+            flush_transactions: 100_000,
+            flush_blocks: 2_000,
+            log: log::Settings::default(),
+        }
+    }
+}
+
+/// How far the database may fall behind while it is being written, as a multiple of the thresholds.
+const BEHIND_MAX: usize = 4;
+
+/// What the owner of a ledger and its readers share.
+#[derive(Debug)]
+struct Shared {
+    blocks: log::Reader,
+    /// The database; none only while it is opened again after the disk was full.
+    database: RwLock<Option<redb::Database>>,
+    /// The durable blocks that the database does not hold yet.
+    overlay: RwLock<Overlay>,
+}
+
+/// The store of one node. One thread owns it; others read through [`Ledger::reader`].
+#[derive(Debug)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+    blocks: Log,
+    mempool: Log,
+    settings: Settings,
+    /// The recent blocks, those that are not durable yet included.
+    overlay: Overlay,
+    /// What readers are to be shown at the next sync.
+    unshown: Vec<Step>,
+    /// Blocks appended since the last flush, on any branch.
+    appended: Vec<(BlockId, Position)>,
+    /// Kept blocks that are not on the chain.
+    side: BTreeMap<BlockId, (Header, Position)>,
+    accounts: AccountsWriter,
+    /// A job that waits for the log to be durable.
+    prepared: Option<Box<Job>>,
+    /// The id of the tip.
+    tip_id: BlockId,
+    flusher: Flusher,
+}
+
+/// A change that readers have not been shown.
+#[derive(Debug)]
+enum Step {
+    /// A block was appended.
+    Appended(BlockId, Position),
+    /// The chain advanced from a fork by blocks.
+    Advanced(Height, Vec<Arc<Recent>>),
+}
+
+impl Ledger {
+    /// A handle that reads from any thread.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// Takes over a block that is in the log already, when the log is replayed.
+    pub fn adopt(&mut self, block: &CheckedBlock, position: Position) {
+        self.note_appended(block.id(), block.header(), position);
+    }
+
+    /// The number of bytes of the mempool's log.
+    pub fn mempool_bytes(&self) -> u64 {
+        self.mempool.bytes()
+    }
+
+    /// Puts `transactions` in the place of everything in the mempool's log.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails or is full; the old ones are still there then.
+    pub fn rewrite_mempool<'a>(
+        &mut self,
+        transactions: impl IntoIterator<Item = &'a CheckedTransaction>,
+    ) -> Result<(), StoreError> {
+        let records: Vec<Vec<u8>> = transactions.into_iter().map(|it| it.transaction().to_bytes()).collect();
+        self.mempool.restart(records.iter().map(Vec::as_slice))?;
+        Ok(())
+    }
+
+    /// Brings the database up to the tip and waits for it, so that the next start is quick.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk or the database fails; the log holds everything all the same.
+    pub fn close(mut self, state: &mut State) -> Result<(), StoreError> {
+        self.blocks.sync()?;
+        self.mempool.sync()?;
+        self.show_readers();
+        self.finish_flush()?;
+        // A job that waits stands for an older tip: it goes first, then what has come since.
+        self.start_flush();
+        self.finish_flush()?;
+        self.prepare_flush(state);
+        self.start_flush();
+        self.finish_flush()
+    }
+
+    fn note_appended(&mut self, id: BlockId, header: &Header, position: Position) {
+        self.overlay.append(id, position);
+        self.appended.push((id, position));
+        self.side.insert(id, (header.clone(), position));
+        self.unshown.push(Step::Appended(id, position));
+    }
+
+    /// The chain goes from the fork to a new tip.
+    fn advance_chain(&mut self, advance: &Advance<'_>, state: &mut State) -> Result<(), StoreError> {
+        self.take_flushed()?;
+        let created: u32 = advance.connected.iter().map(|block| block.undo.created).sum();
+        let mut accounts = state.len() - created;
+        self.accounts.shrink_to(accounts);
+
+        for row in self.leaving(advance.fork)? {
+            self.side.insert(row.id, (row.header, row.position));
+        }
+        let mut joined = Vec::with_capacity(advance.connected.len());
+        for connected in advance.connected {
+            let id = connected.block.id();
+            let kept = self.side.remove(&id).map(|(_, position)| position);
+            let position = kept.expect("a block is appended before it joins the chain");
+            accounts += connected.undo.created;
+            joined.push(Arc::new(Recent::new(connected, position, accounts)));
+        }
+        if let Some(last) = joined.last() {
+            self.tip_id = last.id;
+        }
+        self.overlay.advance(advance.fork, joined.iter().cloned());
+        self.unshown.push(Step::Advanced(advance.fork, joined));
+        let tip = self.overlay.tip();
+        let lowest = tip.0.saturating_sub(self.settings.undo_window);
+        self.side.retain(|_, (header, _)| header.height.0 >= lowest);
+
+        let (transactions, blocks) = self.overlay.weight();
+        let Settings { flush_transactions, flush_blocks, .. } = self.settings;
+        if transactions >= flush_transactions || blocks >= flush_blocks {
+            if transactions >= BEHIND_MAX * flush_transactions || blocks >= BEHIND_MAX * flush_blocks {
+                self.finish_flush()?;
+            }
+            if self.prepared.is_none() && self.flusher.is_idle() {
+                self.prepare_flush(state);
+            }
+        }
+        Ok(())
+    }
+
+    /// The blocks of the chain above `fork`, which leave it.
+    fn leaving(&self, fork: Height) -> Result<Vec<HeaderRow>, StoreError> {
+        let tip = self.overlay.tip();
+        let mut leaving = Vec::new();
+        for height in (fork.0 + 1..=tip.0).map(Height) {
+            let row = match self.overlay.get(height) {
+                Some(recent) => Some(HeaderRow::of(recent)),
+                None => self.shared.read(|transaction| tables::header(transaction, height))?,
+            };
+            leaving.extend(row);
+        }
+        Ok(leaving)
+    }
+
+    /// Gathers what the database lacks. The job waits until the log is durable.
+    fn prepare_flush(&mut self, state: &mut State) {
+        let accounts = self.accounts.write(state);
+        self.prepared = Some(Box::new(Job {
+            tip: self.overlay.tip(),
+            tip_id: self.tip_id,
+            blocks: self.overlay.blocks(),
+            accounts,
+            appended: std::mem::take(&mut self.appended),
+            side: self.side_rows(),
+            log_end: self.blocks.end(),
+            undo_window: self.settings.undo_window,
+        }));
+        self.overlay.begin_flush();
+    }
+
+    fn side_rows(&self) -> Vec<HeaderRow> {
+        let row = |(id, (header, position)): (&BlockId, &(Header, Position))| HeaderRow {
+            id: *id,
+            header: header.clone(),
+            position: *position,
+            accounts: 0,
+        };
+        self.side.iter().map(row).collect()
+    }
+
+    /// Hands the prepared job to the writer of the database. The log is durable now.
+    fn start_flush(&mut self) {
+        if let Some(mut job) = self.prepared.take() {
+            job.log_end = self.blocks.end();
+            self.flusher.start(job);
+        }
+    }
+
+    /// Takes note of a finished flush, if there is one.
+    fn take_flushed(&mut self) -> Result<(), StoreError> {
+        if let Some(outcome) = self.flusher.try_finish() {
+            self.note_flushed(outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the flush that is under way.
+    fn finish_flush(&mut self) -> Result<(), StoreError> {
+        if let Some(outcome) = self.flusher.finish() {
+            self.note_flushed(outcome)?;
+        }
+        Ok(())
+    }
+
+    fn note_flushed(&mut self, outcome: flusher::Outcome) -> Result<(), StoreError> {
+        match outcome {
+            Ok(job) => {
+                let valid = self.overlay.end_flush(job.tip);
+                self.overlay.drop_flushed(valid, &job.appended);
+                self.write_shared(|overlay| overlay.drop_flushed(valid, &job.appended));
+                Ok(())
+            }
+            // The same rows are written again once there is room: a job stands for a whole tip, so it
+            // does no harm if the chain has moved on meanwhile.
+            Err((error, job)) if error.is_full() => {
+                self.prepared = Some(job);
+                Ok(())
+            }
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// Shows readers what is durable now.
+    fn show_readers(&mut self) {
+        if self.unshown.is_empty() {
+            return;
+        }
+        let steps = std::mem::take(&mut self.unshown);
+        self.write_shared(|overlay| {
+            for step in steps {
+                match step {
+                    Step::Appended(id, position) => overlay.append(id, position),
+                    Step::Advanced(fork, blocks) => overlay.advance(fork, blocks),
+                }
+            }
+        });
+    }
+
+    fn write_shared(&self, change: impl FnOnce(&mut Overlay)) {
+        // A reader that panicked has changed nothing.
+        change(&mut self.shared.overlay.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Store for Ledger {
+    fn append(&mut self, block: &CheckedBlock) -> Result<(), Failure> {
+        // Written through, so that a full disk refuses this block and takes back no earlier one.
+        let position = self.blocks.append(block.bytes()).map_err(failure)?;
+        self.blocks.write_through().map_err(failure)?;
+        self.note_appended(block.id(), block.header(), position);
+        Ok(())
+    }
+
+    fn block(&self, id: &BlockId) -> Result<Option<Arc<[u8]>>, Failure> {
+        let position = match self.overlay.position(id) {
+            Some(position) => Some(position),
+            None => self.shared.read(|transaction| tables::position(transaction, id)).map_err(failure)?,
+        };
+        let bytes = position.map(|position| self.blocks.read(position)).transpose().map_err(failure)?;
+        Ok(bytes.map(Arc::from))
+    }
+
+    fn advance(&mut self, advance: Advance<'_>, state: &mut State) -> Result<(), Failure> {
+        self.advance_chain(&advance, state).map_err(failure)
+    }
+
+    fn undo(&self, height: Height) -> Result<Option<Undo>, Failure> {
+        if let Some(recent) = self.overlay.get(height) {
+            return Ok(Some(recent.undo.clone()));
+        }
+        if height > self.overlay.valid() {
+            return Ok(None);
+        }
+        self.shared.read(|transaction| tables::undo(transaction, height)).map_err(failure)
+    }
+
+    fn header(&self, height: Height) -> Result<Option<(BlockId, Header)>, Failure> {
+        if let Some(recent) = self.overlay.get(height) {
+            return Ok(Some((recent.id, recent.header.clone())));
+        }
+        if height > self.overlay.valid() {
+            return Ok(None);
+        }
+        let row = self.shared.read(|transaction| tables::header(transaction, height)).map_err(failure)?;
+        Ok(row.map(|row| (row.id, row.header)))
+    }
+
+    fn keep_transactions(&mut self, transactions: &[&CheckedTransaction]) -> Result<(), Failure> {
+        for transaction in transactions {
+            self.mempool.append(&transaction.transaction().to_bytes()).map_err(failure)?;
+        }
+        self.mempool.write_through().map_err(failure)
+    }
+
+    fn sync(&mut self) -> Result<(), Failure> {
+        self.blocks.sync().map_err(failure)?;
+        self.mempool.sync().map_err(failure)?;
+        self.show_readers();
+        self.take_flushed().map_err(failure)?;
+        if self.flusher.is_idle() {
+            self.start_flush();
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Reads the database in one transaction of its own.
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        use redb::ReadableDatabase as _;
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or(StoreError::DatabaseClosed)?;
+        read(&database.begin_read()?)
+    }
+}
+
+/// What a node needs to know of an error of the store.
+fn failure(error: StoreError) -> Failure {
+    if error.is_full() { Failure::Full(Box::new(error)) } else { Failure::Failed(Box::new(error)) }
+}

@@ -1,0 +1,316 @@
+//! Opening a ledger: what the database holds is loaded, and what it lacks is found in the log.
+
+use std::sync::{Arc, RwLock};
+
+use cairn_core::block::Header;
+use cairn_core::consensus::{Consensus, Parent};
+use cairn_core::genesis::Genesis;
+use cairn_core::hash::{BlockId, StatePath};
+use cairn_core::history::{History, HistoryNode};
+use cairn_core::numbers::{FeeRate, Height};
+use cairn_core::state::{State, Undo};
+use cairn_core::store::Loaded;
+use redb::ReadableDatabase as _;
+
+use super::accounts::{AccountRows, AccountsReader, AccountsWriter, encode_all};
+use super::flusher::{Flusher, Job};
+use super::overlay::{Overlay, Recent};
+use super::tables::{self, Tip};
+use super::{FORMAT, Ledger, Settings, Shared};
+use crate::backend::{DatabaseFile, Disk};
+use crate::error::{Damage, StoreError};
+use crate::log::{Log, Position, Scan, Torn};
+
+/// The file of the database.
+const DATABASE: &str = "state.redb";
+
+/// A ledger that was opened, and what its owner does next.
+#[derive(Debug)]
+pub struct Opened {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// What a node goes on from.
+    pub loaded: Loaded,
+    /// The blocks of the log that the database does not know: the owner checks each, tells the
+    /// ledger with [`Ledger::adopt`] and replays it.
+    pub replay: Scan,
+    /// How many bytes of the log are to be replayed, about.
+    pub replay_bytes: u64,
+    /// The transactions of the mempool's log, oldest first; some may be in blocks by now.
+    pub transactions: Vec<Vec<u8>>,
+    /// Whether the database had to be made anew, and why.
+    pub rebuilt: Option<Rebuilt>,
+    /// The tails that a crash left in the logs of blocks and of the mempool, and that were cut.
+    pub torn: [Option<Torn>; 2],
+}
+
+/// Why the database is built again from the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rebuilt {
+    /// There was none.
+    Missing,
+    /// It could not be read, or its accounts did not have the root of its tip.
+    Damaged,
+}
+
+impl Ledger {
+    /// Opens the ledger of a network in a directory, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::WrongNetwork`] and [`StoreError::NewerFormat`], and then nothing was changed;
+    /// [`StoreError::Damaged`] where the log is not what was written; or the disk fails.
+    pub fn open(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Result<Opened, StoreError> {
+        match open_once(disk, genesis, settings) {
+            // A cache that cannot be read is thrown away; the log has everything.
+            Err(error) if is_damaged_database(&error) => {
+                let fail = |source| StoreError::io("remove", &disk.path().join(DATABASE), source);
+                disk.remove(DATABASE).and_then(|()| disk.sync()).map_err(fail)?;
+                let mut opened = open_once(disk, genesis, settings)?;
+                opened.rebuilt = Some(Rebuilt::Damaged);
+                Ok(opened)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+fn is_damaged_database(error: &StoreError) -> bool {
+    match error {
+        StoreError::Row { .. } | StoreError::WrongRoot => true,
+        StoreError::Database { source } => {
+            !error.is_full() && !matches!(&**source, redb::Error::Io(_) | redb::Error::UpgradeRequired(_))
+        }
+        _ => false,
+    }
+}
+
+fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Result<Opened, StoreError> {
+    let identity = genesis.identity().0;
+    let database = open_database(&**disk, settings.cache_bytes)?;
+    let tip = tables::tip(&database.begin_read()?)?;
+    if let Some(tip) = &tip {
+        check_tip(&**disk, tip, identity)?;
+    }
+
+    let fail = |source| StoreError::io("open", disk.path(), source);
+    let blocks = disk.directory("blocks").map_err(fail)?;
+    let mempool = disk.directory("mempool").map_err(fail)?;
+    let log_end = tip.map(|tip| tip.log_end);
+    let (mut blocks, opened_blocks) = Log::open(blocks, "blocks", identity, settings.log, log_end)?;
+    let (mempool, opened_mempool) = Log::open(mempool, "mempool", identity, settings.log, None)?;
+    let transactions =
+        mempool.scan(mempool.start()).map(|record| Ok(record?.1)).collect::<Result<Vec<_>, StoreError>>()?;
+    let is_new = blocks.end() == blocks.start();
+    let first = begin_log(&mut blocks, genesis)?;
+
+    let consensus = Consensus::new(genesis.rules().clone())?;
+    let (tip, rebuilt) = match tip {
+        Some(tip) => (tip, None),
+        None => {
+            let tip = write_genesis(&database, genesis, &consensus, &blocks, first, settings)?;
+            (tip, (!is_new).then_some(Rebuilt::Missing))
+        }
+    };
+    if tip.log_end > blocks.end() {
+        return Err(StoreError::LogBehind { found: blocks.end(), expected: tip.log_end });
+    }
+    let loaded = load(&database, &tip, genesis, settings.undo_window)?;
+    let side = tables::side(&database.begin_read()?)?;
+
+    let overlay = Overlay::new(tip.height);
+    let shared = Arc::new(Shared {
+        blocks: blocks.reader(),
+        database: RwLock::new(Some(database)),
+        overlay: RwLock::new(overlay.clone()),
+    });
+    let flusher = Flusher::spawn(Arc::clone(&shared), Arc::clone(disk), settings.cache_bytes, identity);
+    let flusher =
+        flusher.map_err(|source| StoreError::io("start the thread that writes", disk.path(), source))?;
+    let replay = blocks.scan(tip.log_end);
+    let replay_bytes = blocks.bytes_since(tip.log_end);
+    let ledger = Ledger {
+        shared,
+        blocks,
+        mempool,
+        settings,
+        overlay,
+        unshown: Vec::new(),
+        appended: Vec::new(),
+        side: side.into_iter().map(|row| (row.id, (row.header, row.position))).collect(),
+        accounts: AccountsWriter::new(tip.flush, tip.accounts),
+        prepared: None,
+        tip_id: tip.id,
+        flusher,
+    };
+    let torn = [opened_blocks.torn, opened_mempool.torn];
+    Ok(Opened { ledger, loaded, replay, replay_bytes, transactions, rebuilt, torn })
+}
+
+/// Opens the database, or creates it empty.
+pub(super) fn open_database(disk: &dyn Disk, cache_bytes: usize) -> Result<redb::Database, StoreError> {
+    let file = DatabaseFile::open(disk, DATABASE)?;
+    Ok(redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(file)?)
+}
+
+fn check_tip(disk: &dyn Disk, tip: &Tip, identity: [u8; 32]) -> Result<(), StoreError> {
+    let path = disk.path().join(DATABASE);
+    if tip.format > FORMAT {
+        return Err(StoreError::NewerFormat { path, found: tip.format, supported: FORMAT });
+    }
+    if tip.identity != identity {
+        return Err(StoreError::WrongNetwork { path, found: tip.identity, expected: identity });
+    }
+    Ok(())
+}
+
+/// Sees to it that the log begins with block 0; returns where that lies.
+fn begin_log(blocks: &mut Log, genesis: &Genesis) -> Result<Position, StoreError> {
+    let bytes = genesis.block_bytes();
+    let start = blocks.start();
+    if blocks.end() == start {
+        let first = blocks.append(&bytes)?;
+        blocks.sync()?;
+        return Ok(first);
+    }
+    if blocks.read(start)? == bytes {
+        return Ok(start);
+    }
+    let path = blocks.path_of(start);
+    Err(StoreError::Damaged { path, offset: u64::from(start.offset), damage: Damage::Record })
+}
+
+/// Fills a new database with block 0.
+fn write_genesis(
+    database: &redb::Database,
+    genesis: &Genesis,
+    consensus: &Consensus,
+    blocks: &Log,
+    first: Position,
+    settings: Settings,
+) -> Result<Tip, StoreError> {
+    let header = &genesis.block().header;
+    let id = *genesis.identity();
+    let state = genesis.state();
+    let mut history = Vec::new();
+    consensus.parent_of_next(header, id, None, |node| history.push(*node));
+    let recent = Recent {
+        id,
+        header: header.clone(),
+        position: first,
+        accounts: state.len(),
+        undo: Undo::default(),
+        transactions: Vec::new(),
+        touched: Vec::new(),
+        history,
+    };
+    let accounts = AccountRows { flush: 0, count: state.len(), delta: Vec::new(), pages: encode_all(&state) };
+    let second = blocks.scan(first).nth(1).transpose()?;
+    let job = Job {
+        tip: Height::GENESIS,
+        tip_id: id,
+        blocks: vec![(Height::GENESIS, Arc::new(recent))],
+        accounts,
+        appended: vec![(id, first)],
+        side: Vec::new(),
+        log_end: second.map_or_else(|| blocks.end(), |(position, _)| position),
+        undo_window: settings.undo_window,
+    };
+    let transaction = database.begin_write()?;
+    tables::write(&transaction, &job, id.0)?;
+    transaction.commit()?;
+    Ok(Tip {
+        format: FORMAT,
+        identity: id.0,
+        height: job.tip,
+        id,
+        log_end: job.log_end,
+        flush: 0,
+        accounts: job.accounts.count,
+    })
+}
+
+/// Reads what a node goes on from.
+fn load(
+    database: &redb::Database,
+    tip: &Tip,
+    genesis: &Genesis,
+    undo_window: u64,
+) -> Result<Loaded, StoreError> {
+    let transaction = database.begin_read()?;
+    let mut state = load_state(&transaction, tip, genesis)?;
+    let first = Height(tip.height.0.saturating_sub(undo_window));
+    let rows = tables::headers(&transaction, first, tip.height)?;
+    let chain: Vec<(BlockId, Header)> = rows.into_iter().map(|row| (row.id, row.header)).collect();
+    let Some((_, last)) = chain.last().filter(|(id, _)| *id == tip.id) else {
+        return Err(StoreError::Row { table: "headers" });
+    };
+    if state.root() != last.state_root {
+        return Err(StoreError::WrongRoot);
+    }
+    let base = first.previous().map(|height| load_parent(&transaction, height, genesis)).transpose()?;
+    let mut side: Vec<(BlockId, Header)> =
+        tables::side(&transaction)?.into_iter().map(|row| (row.id, row.header)).collect();
+    side.sort_by_key(|(_, header)| header.height);
+    Ok(Loaded { state, base, chain, side })
+}
+
+fn load_state(
+    transaction: &redb::ReadTransaction,
+    tip: &Tip,
+    genesis: &Genesis,
+) -> Result<State, StoreError> {
+    let reader = std::cell::RefCell::new(AccountsReader::new(tip.accounts));
+    tables::read_accounts(
+        transaction,
+        |page, flush, row| reader.borrow_mut().read_page(page, flush, row),
+        |flush, row| reader.borrow_mut().read_delta(flush, row),
+    )?;
+    let accounts = reader.into_inner().finish();
+    Ok(State::restore(accounts, reserved(genesis)))
+}
+
+/// The entries of the state that are not accounts; they never change.
+fn reserved(genesis: &Genesis) -> Vec<(StatePath, Vec<u8>)> {
+    if genesis.section().mode.authorities().is_empty() {
+        return Vec::new();
+    }
+    let state = genesis.state();
+    state.reserved_entries().map(|(path, value)| (path, value.to_vec())).collect()
+}
+
+/// What the child of the block at `height` needs to know of it.
+fn load_parent(
+    transaction: &redb::ReadTransaction,
+    height: Height,
+    genesis: &Genesis,
+) -> Result<Parent, StoreError> {
+    let missing = || StoreError::Row { table: "history" };
+    let row = tables::header(transaction, height)?.ok_or(StoreError::Row { table: "headers" })?;
+    let leaf = tables::history_node(transaction, 0, height.0)?.ok_or_else(missing)?;
+    let mut peaks: Vec<HistoryNode> = Vec::new();
+    let mut start = 0u64;
+    let count = height.next().0;
+    for level in (0..64u8).rev() {
+        let size = 1u64 << level;
+        if count & size != 0 {
+            peaks.push(tables::history_node(transaction, level, start >> level)?.ok_or_else(missing)?);
+            start += size;
+        }
+    }
+    Ok(Parent {
+        id: row.id,
+        height,
+        time: row.header.time,
+        next_target: leaf.summary.next_target,
+        next_base_fee: next_base_fee(genesis, &row.header),
+        history: History::from_peaks(peaks),
+    })
+}
+
+fn next_base_fee(genesis: &Genesis, header: &Header) -> FeeRate {
+    if header.height == Height::GENESIS {
+        return genesis.section().fees.floor;
+    }
+    genesis.rules().next_base_fee(header.base_fee, header.weight_used)
+}

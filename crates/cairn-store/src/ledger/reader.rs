@@ -1,0 +1,308 @@
+//! Reading blocks, transactions and histories from any thread, beside the node.
+
+use std::sync::{Arc, PoisonError, RwLockReadGuard};
+
+use cairn_core::account::{Account, AccountIndex};
+use cairn_core::block::{Header, decode_block};
+use cairn_core::hash::{BlockId, TransactionId};
+use cairn_core::history::{HistoryNode, HistoryProof, way};
+use cairn_core::numbers::Height;
+use cairn_core::state::Undo;
+use cairn_core::transaction::IdentifiedTransaction;
+
+use super::overlay::{Overlay, id_prefix};
+use super::tables::{self, HeaderRow, Sizes};
+use super::{Shared, StoreError};
+use crate::log::Position;
+
+/// A kept block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its id.
+    pub id: BlockId,
+    /// Its header.
+    pub header: Header,
+    /// Whether it is on the chain.
+    pub is_on_chain: bool,
+    /// Its canonical bytes, with the seal.
+    pub bytes: Arc<[u8]>,
+}
+
+/// A place on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The height of the block.
+    pub height: Height,
+    /// Which of its transactions; [`PAYMENT_PLACE`](cairn_core::store::PAYMENT_PLACE) for the payments at its end.
+    pub place: u32,
+}
+
+/// How many places a walk through the past takes at once.
+const HISTORY_PAGE: usize = 256;
+
+/// Reads a ledger. Each call sees the chain of one moment, and only what is durable.
+#[derive(Clone, Debug)]
+pub struct Reader(Arc<Shared>);
+
+impl Reader {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// The height of the tip.
+    pub fn tip(&self) -> Height {
+        self.view().overlay.tip()
+    }
+
+    /// The header at a height of the chain, and its id.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails, here and in all that follows.
+    pub fn header(&self, height: Height) -> Result<Option<(BlockId, Header)>, StoreError> {
+        Ok(self.view().header(height)?.map(|row| (row.id, row.header)))
+    }
+
+    /// The block at a height of the chain.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn block_at(&self, height: Height) -> Result<Option<Block>, StoreError> {
+        let Some(row) = self.view().header(height)? else { return Ok(None) };
+        let bytes = self.0.blocks.read(row.position)?.into();
+        Ok(Some(Block { id: row.id, header: row.header, is_on_chain: true, bytes }))
+    }
+
+    /// The block with an id, on any branch.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn block(&self, id: &BlockId) -> Result<Option<Block>, StoreError> {
+        let view = self.view();
+        let Some(position) = view.position(id)? else { return Ok(None) };
+        let bytes: Arc<[u8]> = self.0.blocks.read(position)?.into();
+        let Some(header) = read_header(&bytes) else {
+            return Err(StoreError::Row { table: "ids" });
+        };
+        let on_chain = view.header(header.height)?;
+        let is_on_chain = on_chain.is_some_and(|row| row.id == *id);
+        Ok(Some(Block { id: *id, header, is_on_chain, bytes }))
+    }
+
+    /// Where a transaction stands on the chain of the network with `identity`.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn transaction(&self, id: &TransactionId, identity: &BlockId) -> Result<Option<Place>, StoreError> {
+        let view = self.view();
+        let prefix = id_prefix(id);
+        let mut candidates: Vec<(Height, u32)> = Vec::new();
+        for (height, block) in view.overlay.downwards() {
+            let from = block.transactions.partition_point(|(found, _)| *found < prefix);
+            let same = block.transactions.iter().skip(from).take_while(|(found, _)| *found == prefix);
+            candidates.extend(same.map(|(_, place)| (height, *place)));
+        }
+        if candidates.is_empty() {
+            let valid = view.overlay.valid();
+            let found = self.0.read(|transaction| tables::transactions(transaction, prefix))?;
+            candidates.extend(found.into_iter().filter(|(height, _)| *height <= valid));
+        }
+        // The index knows eight bytes, and may speak of blocks that left the chain: the block decides.
+        for (height, place) in candidates {
+            let Some(row) = view.header(height)? else { continue };
+            let bytes = self.0.blocks.read(row.position)?;
+            let Ok(block) = decode_block(&bytes) else { continue };
+            let transaction = block.body.transactions.into_iter().nth(place as usize);
+            if transaction.is_some_and(|it| IdentifiedTransaction::new(it, identity).id() == *id) {
+                return Ok(Some(Place { height, place }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last places at which an account was touched, highest first, all below `below`, at most
+    /// `limit` of them. After a reorganisation a place may be one at which only the former block
+    /// touched it: whoever shows a place looks at what stands there.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn touched(
+        &self,
+        account: AccountIndex,
+        below: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Place>, StoreError> {
+        self.touched_in(&self.view(), account, below, limit)
+    }
+
+    fn touched_in(
+        &self,
+        view: &View<'_>,
+        account: AccountIndex,
+        below: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Place>, StoreError> {
+        let below = below.unwrap_or(Place { height: view.overlay.tip().next(), place: 0 });
+        let mut places: Vec<Place> = Vec::new();
+        for (height, block) in view.overlay.downwards() {
+            if places.len() >= limit {
+                break;
+            }
+            let from = block.touched.partition_point(|(found, _)| *found < account);
+            let same = block.touched.iter().skip(from).take_while(|(found, _)| *found == account);
+            let mut here: Vec<Place> = same.map(|(_, place)| Place { height, place: *place }).collect();
+            here.reverse();
+            places.extend(here.into_iter().filter(|place| *place < below));
+        }
+        places.truncate(limit);
+        let stored_below = below.min(Place { height: view.overlay.valid().next(), place: 0 });
+        let mut from = (stored_below.height, stored_below.place);
+        while places.len() < limit {
+            let wanted = limit - places.len();
+            let found = self.0.read(|transaction| tables::touched(transaction, account, from, wanted))?;
+            let Some(last) = found.last().copied() else { break };
+            places.extend(found.into_iter().map(|(height, place)| Place { height, place }));
+            from = last;
+        }
+        Ok(places)
+    }
+
+    /// What an account was after the block at `height`, given what it is `now`, at the tip.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn account_at(
+        &self,
+        account: AccountIndex,
+        now: Account,
+        height: Height,
+    ) -> Result<PastAccount, StoreError> {
+        let view = self.view();
+        let Some(row) = view.header(height)? else { return Ok(PastAccount::Known(None)) };
+        if row.accounts <= account.0 {
+            return Ok(PastAccount::Known(None));
+        }
+        let mut before = now;
+        let mut below = None;
+        loop {
+            let places = self.touched_in(&view, account, below, HISTORY_PAGE)?;
+            let mut heights: Vec<Height> = places.iter().map(|place| place.height).collect();
+            heights.dedup();
+            for above in heights.into_iter().filter(|found| *found > height) {
+                let Some(undo) = view.undo(above)? else { return Ok(PastAccount::OutOfWindow) };
+                let changed = undo.changed.iter().find(|(index, _)| *index == account);
+                before = changed.map_or(before, |(_, value)| *value);
+            }
+            match places.last() {
+                Some(last) if last.height > height => below = Some(*last),
+                _ => return Ok(PastAccount::Known(Some(before))),
+            }
+        }
+    }
+
+    /// What shows that the block at `height` lies under the history root of the header at `count`.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn history_proof(&self, height: Height, count: Height) -> Result<Option<HistoryProof>, StoreError> {
+        let view = self.view();
+        if height >= count || count > view.overlay.tip().next() {
+            return Ok(None);
+        }
+        let Some(leaf) = view.history_run(height.0, 1)? else { return Ok(None) };
+        let mut partners = Vec::new();
+        for step in way(height.0, count.0) {
+            let Some(node) = view.history_run(step.start, step.count)? else { return Ok(None) };
+            partners.push(node);
+        }
+        Ok(Some(HistoryProof { height: height.0, count: count.0, summary: leaf.summary, partners }))
+    }
+
+    /// How large the parts of the database are. Walks all of it.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn sizes(&self) -> Result<Sizes, StoreError> {
+        self.0.read(tables::sizes)
+    }
+
+    /// The chain as it is now; it cannot change while this is held.
+    fn view(&self) -> View<'_> {
+        let overlay = self.0.overlay.read().unwrap_or_else(PoisonError::into_inner);
+        View { shared: &self.0, overlay }
+    }
+}
+
+/// What is known of an account in the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PastAccount {
+    /// What it was; none if it did not exist.
+    Known(Option<Account>),
+    /// The undo window does not reach so far back.
+    OutOfWindow,
+}
+
+/// The header of a block from its bytes.
+fn read_header(bytes: &[u8]) -> Option<Header> {
+    use cairn_core::block::HEADER_BYTES;
+    cairn_core::codec::decode_exact(bytes.get(..HEADER_BYTES)?).ok()
+}
+
+struct View<'a> {
+    shared: &'a Shared,
+    overlay: RwLockReadGuard<'a, Overlay>,
+}
+
+impl View<'_> {
+    fn header(&self, height: Height) -> Result<Option<HeaderRow>, StoreError> {
+        if let Some(recent) = self.overlay.get(height) {
+            return Ok(Some(HeaderRow::of(recent)));
+        }
+        if height > self.overlay.valid() {
+            return Ok(None);
+        }
+        self.shared.read(|transaction| tables::header(transaction, height))
+    }
+
+    fn position(&self, id: &BlockId) -> Result<Option<Position>, StoreError> {
+        match self.overlay.position(id) {
+            Some(position) => Ok(Some(position)),
+            None => self.shared.read(|transaction| tables::position(transaction, id)),
+        }
+    }
+
+    fn undo(&self, height: Height) -> Result<Option<Undo>, StoreError> {
+        if let Some(recent) = self.overlay.get(height) {
+            return Ok(Some(recent.undo.clone()));
+        }
+        if height > self.overlay.valid() {
+            return Ok(None);
+        }
+        self.shared.read(|transaction| tables::undo(transaction, height))
+    }
+
+    /// The node over `count` blocks from `start` on, put together from complete subtrees.
+    fn history_run(&self, start: u64, count: u64) -> Result<Option<HistoryNode>, StoreError> {
+        if count.is_power_of_two() {
+            let level = count.trailing_zeros();
+            let level = u8::try_from(level).expect("at most 63");
+            let last = Height(start + count - 1);
+            if let Some(recent) = self.overlay.get(last) {
+                return Ok(recent.history.get(usize::from(level)).copied());
+            }
+            return self.shared.read(|transaction| tables::history_node(transaction, level, start >> level));
+        }
+        let split = 1u64 << (63 - count.leading_zeros());
+        let (left, right) =
+            (self.history_run(start, split)?, self.history_run(start + split, count - split)?);
+        let joined = left.zip(right).map(|(left, right)| HistoryNode::join(&left, &right));
+        joined.transpose().map_err(|_| StoreError::Row { table: "history" })
+    }
+}

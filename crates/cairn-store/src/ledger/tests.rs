@@ -1,0 +1,543 @@
+//! A small chain on a disk that fails: nothing acknowledged is lost, nothing is invented.
+
+use cairn_core::address::Address;
+use cairn_core::block::{CheckedBlock, Seal, UnsealedBlock, block_id, trust};
+use cairn_core::consensus::{Consensus, Parent};
+use cairn_core::genesis::{Allocation, Genesis, GenesisDraft, GenesisParts};
+use cairn_core::hash::{CertificateHash, ExtraHash, MerkleRoot, StateRoot};
+use cairn_core::network::Mode;
+use cairn_core::numbers::{Amount, FeeRate, Nonce, Timestamp, Weight, WorkNonce};
+use cairn_core::rules::{BlockContext, MaturedReward, Payment, execute};
+use cairn_core::signature::{PublicKey, Witness};
+use cairn_core::store::ConnectedBlock;
+use cairn_core::target::CompactTarget;
+use cairn_core::transaction::{Transaction, TransactionBody, Transfer, check};
+
+use super::*;
+use crate::backend::Disk;
+use crate::testing::{Fault, SimulatedDisk};
+
+const EASY: CompactTarget = CompactTarget(0x207f_ffff);
+
+fn signer() -> ed25519_zebra::SigningKey {
+    ed25519_zebra::SigningKey::from([1; 32])
+}
+
+fn sender() -> Address {
+    let key: [u8; 32] = ed25519_zebra::VerificationKeyBytes::from(&signer()).into();
+    PublicKey::Ed25519(key).address()
+}
+
+fn somebody(number: u64) -> Address {
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    Address(bytes)
+}
+
+fn genesis_named(name: &str) -> Genesis {
+    let mut parts = GenesisParts::new(name, Mode::Pow, false);
+    parts.section.half_life_ms = 0;
+    parts.section.first_target = EASY;
+    parts.section.target_limit = EASY;
+    parts.section.maturity = 1;
+    parts.section.issuance.initial = Amount::from_units(50);
+    parts.section.issuance.cap = Amount::from_units(1 << 30);
+    parts.first_block.target = EASY;
+    let balance = Amount::from_units(1 << 40);
+    parts.allocations = vec![Allocation { address: sender(), balance, nonce: Nonce(0), label: None }];
+    parts.allocations.extend((1000..1700).map(|number| Allocation {
+        address: somebody(number),
+        balance: Amount::from_units(number),
+        nonce: Nonce(0),
+        label: None,
+    }));
+    let draft = GenesisDraft::new(parts).unwrap();
+    let nonce = draft.find_nonce(0..1000).unwrap();
+    draft.seal(nonce).unwrap()
+}
+
+fn genesis() -> Genesis {
+    genesis_named("test")
+}
+
+/// Small thresholds, so that a short history flushes often.
+fn settings() -> Settings {
+    Settings {
+        undo_window: 20,
+        cache_bytes: 1024 * 1024,
+        flush_transactions: 6,
+        flush_blocks: 3,
+        log: log::Settings { segment_bytes: 8 * 1024, buffer_bytes: 2 * 1024 },
+    }
+}
+
+/// The part of a node that a store needs: executes blocks, and knows what it executed.
+struct Chain {
+    genesis: Genesis,
+    consensus: Consensus,
+    state: State,
+    /// The blocks of the chain above block 0, with what each child needs to know.
+    blocks: Vec<(Arc<CheckedBlock>, Undo)>,
+    parents: Vec<Parent>,
+}
+
+impl Chain {
+    fn new(genesis: Genesis) -> Self {
+        let consensus = Consensus::new(genesis.rules().clone()).unwrap();
+        let parent = consensus.parent_of_next(&genesis.block().header, *genesis.identity(), None, |_| ());
+        let state = genesis.state();
+        Self { genesis, consensus, state, blocks: Vec::new(), parents: vec![parent] }
+    }
+
+    fn tip(&self) -> Height {
+        Height(self.blocks.len() as u64)
+    }
+
+    fn tip_id(&self) -> BlockId {
+        self.parents.last().unwrap().id
+    }
+
+    /// A transfer of the sender's next nonce to somebody.
+    fn transfer(&self, nonce: u64, to: u64) -> CheckedTransaction {
+        let body = TransactionBody {
+            version: 1,
+            nonce: Nonce(nonce),
+            valid_until: Height(0),
+            max_fee_rate: FeeRate(1),
+            tip_rate: FeeRate(0),
+            transfers: vec![Transfer { to: somebody(to), amount: Amount::from_units(3) }],
+            data: Vec::new(),
+        };
+        let id = body.id(self.genesis.identity(), &sender());
+        let key = ed25519_zebra::VerificationKeyBytes::from(&signer()).into();
+        let witness = Witness::Ed25519 { key, signature: signer().sign(id.as_bytes()).to_bytes() };
+        check(Transaction { body, witness }, self.genesis.rules()).unwrap()
+    }
+
+    fn payment(&self, producer: Address) -> Payment {
+        let producer_of_parent = self.blocks.last().map(|(block, _)| block.header().producer);
+        let matured =
+            producer_of_parent.map(|producer| MaturedReward { producer, amount: Amount::from_units(50) });
+        Payment { producer, matured }
+    }
+
+    /// Makes a block of `count` transfers on the tip, and takes it as the new tip.
+    fn make(&mut self, count: u64, producer: u64) -> ConnectedBlock {
+        let producer = somebody(producer);
+        let parent = self.parents.last().unwrap().clone();
+        let index = self.state.find(&sender().path()).unwrap();
+        let nonce = self.state.account(index).nonce.0;
+        let transfers: Vec<_> = (0..count).map(|n| self.transfer(nonce + n, nonce * 7 + n)).collect();
+        let context =
+            BlockContext { height: parent.height.next(), base_fee: FeeRate(1), reserve: Amount::ZERO };
+        let rules = self.consensus.rules().clone();
+        let payment = self.payment(producer);
+        let executed = execute(&mut self.state, &transfers, &context, &payment, &rules).unwrap();
+        self.state.roll_back();
+        let header = Header {
+            version: 1,
+            height: parent.height.next(),
+            time: Timestamp(parent.time.0 + 1000),
+            parent: parent.id,
+            tx_count: 0,
+            tx_root: MerkleRoot::ZERO,
+            state_root: executed.state_root,
+            history_root: parent.history.root(),
+            prev_seal: CertificateHash::ZERO,
+            producer,
+            target: EASY,
+            base_fee: FeeRate(1),
+            weight_used: Weight(0),
+            extra_hash: ExtraHash::ZERO,
+        };
+        assert_ne!(header.state_root, StateRoot::ZERO);
+        let template = UnsealedBlock::new(header, transfers, Vec::new());
+        let seal_hash = template.header().seal_hash();
+        let target = EASY.expand().unwrap();
+        let nonce =
+            (0..).map(WorkNonce).find(|nonce| target.is_met_by(&block_id(&seal_hash, *nonce))).unwrap();
+        self.take(CheckedBlock::seal(template, Seal::Work { nonce }, &self.consensus).unwrap())
+    }
+
+    /// Takes a block on the tip as the new tip.
+    fn take(&mut self, block: CheckedBlock) -> ConnectedBlock {
+        let parent = self.parents.last().unwrap().clone();
+        self.consensus.check_header(block.header(), &parent).unwrap();
+        let context = BlockContext { height: block.height(), base_fee: FeeRate(1), reserve: Amount::ZERO };
+        let payment = self.payment(block.header().producer);
+        let rules = self.consensus.rules().clone();
+        let executed = execute(&mut self.state, block.transactions(), &context, &payment, &rules).unwrap();
+        assert_eq!(executed.state_root, block.header().state_root);
+        let undo = self.state.commit();
+        let mut history = Vec::new();
+        let next = self.consensus.parent_of_next(block.header(), block.id(), Some(&parent), |node| {
+            history.push(*node);
+        });
+        self.parents.push(next);
+        let block = Arc::new(block);
+        self.blocks.push((Arc::clone(&block), undo.clone()));
+        ConnectedBlock { block, undo, touched: executed.touched, history }
+    }
+
+    /// Takes blocks back down to a height.
+    fn go_back(&mut self, height: Height) {
+        while self.tip() > height {
+            let (_, undo) = self.blocks.pop().unwrap();
+            self.parents.pop();
+            self.state.undo(&undo).unwrap();
+        }
+        self.state.root();
+    }
+
+    /// Makes a block and stores it; durable when this returns.
+    fn extend(&mut self, ledger: &mut Ledger, count: u64) -> Result<(), Failure> {
+        let fork = self.tip();
+        let connected = self.make(count, 1);
+        ledger.append(&connected.block)?;
+        ledger.advance(Advance { fork, connected: &[connected] }, &mut self.state)?;
+        ledger.sync()
+    }
+
+    /// Leaves the blocks above `fork` for as many others and one more.
+    fn reorganise(&mut self, ledger: &mut Ledger, fork: Height) -> Result<(), Failure> {
+        let length = self.tip().0 - fork.0 + 1;
+        self.go_back(fork);
+        let connected: Vec<_> = (0..length).map(|n| self.make(n % 2 + 1, 2)).collect();
+        for block in &connected {
+            ledger.append(&block.block)?;
+        }
+        ledger.advance(Advance { fork, connected: &connected }, &mut self.state)?;
+        ledger.sync()
+    }
+}
+
+/// Opens a ledger and brings a chain to where it was, as a node does.
+fn open(disk: &SimulatedDisk, genesis: &Genesis) -> Result<(Ledger, Chain, Opened2), StoreError> {
+    let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+    let opened = Ledger::open(&dynamic, genesis, settings())?;
+    let Opened { mut ledger, loaded, replay, transactions, rebuilt, .. } = opened;
+    let mut chain = Chain::new(genesis.clone());
+    // The blocks up to the tip of the database come from the log, and must lead to its state.
+    let reader = ledger.reader();
+    let tip = reader.tip();
+    for height in 1..=tip.0 {
+        let block = reader.block_at(Height(height))?.unwrap();
+        chain.take(trust(block.bytes, &chain.consensus).unwrap());
+    }
+    assert_eq!(loaded.chain.last().unwrap().0, chain.tip_id());
+    let mut state = loaded.state;
+    assert_eq!(state.root(), chain.state.root(), "the accounts of the database are those of its tip");
+    chain.state = state;
+    // A node executes what follows; here a branch is taken as soon as it is longer.
+    let mut replayed = Vec::new();
+    for record in replay {
+        let (position, bytes) = record?;
+        let block = trust(bytes.into(), &chain.consensus).unwrap();
+        ledger.adopt(&block, position);
+        replayed.push(block.id());
+        take_branch(&mut ledger, &mut chain, block);
+    }
+    ledger.sync().map_err(|error| panic!("{error}")).unwrap();
+    Ok((ledger, chain, Opened2 { replayed, transactions, rebuilt }))
+}
+
+struct Opened2 {
+    replayed: Vec<BlockId>,
+    transactions: Vec<Vec<u8>>,
+    rebuilt: Option<Rebuilt>,
+}
+
+/// Takes a block, and with it its branch if that is longer than the chain.
+fn take_branch(ledger: &mut Ledger, chain: &mut Chain, block: CheckedBlock) {
+    if block.header().height <= chain.tip() {
+        return;
+    }
+    let mut branch = vec![block];
+    loop {
+        let first = branch.last().unwrap();
+        let below = first.header().height.previous().unwrap();
+        if chain.parents.get(below.0 as usize).is_some_and(|parent| parent.id == first.header().parent) {
+            break;
+        }
+        let bytes = ledger.block(&first.header().parent).unwrap().unwrap();
+        branch.push(trust(bytes, &chain.consensus).unwrap());
+    }
+    let fork = branch.last().unwrap().header().height.previous().unwrap();
+    chain.go_back(fork);
+    let connected: Vec<_> = branch.into_iter().rev().map(|block| chain.take(block)).collect();
+    ledger.advance(Advance { fork, connected: &connected }, &mut chain.state).unwrap();
+}
+
+/// Compares everything a reader says with the chain.
+fn compare(ledger: &Ledger, chain: &Chain) {
+    let reader = ledger.reader();
+    let identity = chain.genesis.identity();
+    assert_eq!(reader.tip(), chain.tip());
+    for (at, (block, _)) in chain.blocks.iter().enumerate() {
+        let height = Height(at as u64 + 1);
+        let found = reader.block_at(height).unwrap().unwrap();
+        assert_eq!((found.id, &found.bytes), (block.id(), block.bytes()));
+        assert!(reader.block(&block.id()).unwrap().unwrap().is_on_chain);
+        for (place, transaction) in block.transactions().iter().enumerate() {
+            let place = Place { height, place: place as u32 };
+            assert_eq!(reader.transaction(&transaction.id(), identity).unwrap(), Some(place));
+        }
+        for count in [height.0 + 1, chain.tip().0 + 1] {
+            let proof = reader.history_proof(height, Height(count)).unwrap().unwrap();
+            let root = chain.parents[count as usize - 1].history.root();
+            assert_eq!(proof.verify(&block.id(), root), Ok(()));
+        }
+    }
+    assert_eq!(reader.block_at(chain.tip().next()).unwrap(), None);
+}
+
+/// Compares the past of some accounts with what undoing block by block gives.
+fn compare_past(ledger: &Ledger, chain: &mut Chain) {
+    let reader = ledger.reader();
+    let tip = chain.tip();
+    let paths: Vec<_> = [sender(), somebody(1), somebody(2), somebody(7), somebody(1500)]
+        .iter()
+        .filter_map(|address| Some((address.path(), chain.state.find(&address.path())?)))
+        .collect();
+    let now: Vec<_> = paths.iter().map(|(_, index)| chain.state.account(*index)).collect();
+    let saved: Vec<_> = chain.blocks.iter().map(|(block, _)| block.bytes().clone()).collect();
+    for height in (0..=tip.0).rev().map(Height) {
+        chain.go_back(height);
+        for ((path, index), now) in paths.iter().zip(&now) {
+            let expected = chain.state.find(path).map(|index| chain.state.account(index));
+            let found = reader.account_at(*index, *now, height).unwrap();
+            if tip.0 - height.0 < settings().undo_window {
+                assert_eq!(found, PastAccount::Known(expected), "at {height}");
+            }
+        }
+    }
+    for bytes in saved {
+        let block = trust(bytes, &chain.consensus).unwrap();
+        chain.take(block);
+    }
+}
+
+/// A short history with flushes, a reorganisation and kept transactions.
+fn write_history(disk: &SimulatedDisk, genesis: &Genesis, durable: &mut Vec<BlockId>) -> Result<(), Failure> {
+    let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut ledger = Ledger::open(&dynamic, genesis, settings()).map_err(failure)?.ledger;
+    let mut chain = Chain::new(genesis.clone());
+    for step in 0..9 {
+        if step == 5 {
+            chain.reorganise(&mut ledger, Height(2))?;
+        } else {
+            chain.extend(&mut ledger, step % 4)?;
+        }
+        // One step after the other, so that a cut always hits the same operation.
+        ledger.finish_flush().map_err(failure)?;
+        durable.push(chain.tip_id());
+    }
+    Ok(())
+}
+
+#[test]
+fn everything_is_found_again_after_closing() {
+    let disk = SimulatedDisk::new(1);
+    let genesis = genesis();
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for step in 0..30 {
+        if step % 11 == 7 {
+            chain.reorganise(&mut ledger, Height(chain.tip().0 - 5)).unwrap();
+        } else {
+            chain.extend(&mut ledger, step % 5).unwrap();
+        }
+        compare(&ledger, &chain);
+    }
+    compare_past(&ledger, &mut chain);
+    ledger.close(&mut chain.state).unwrap();
+    let (ledger, mut chain, opened) = open(&disk, &genesis).unwrap();
+    assert!(opened.replayed.is_empty(), "a clean stop leaves nothing to replay");
+    compare(&ledger, &chain);
+    compare_past(&ledger, &mut chain);
+}
+
+#[test]
+fn a_kill_at_any_time_loses_nothing() {
+    let disk = SimulatedDisk::new(2);
+    let genesis = genesis();
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for step in 0..25 {
+        if step % 9 == 8 {
+            chain.reorganise(&mut ledger, Height(chain.tip().0 - 3)).unwrap();
+        } else {
+            chain.extend(&mut ledger, step % 3).unwrap();
+        }
+        let (reopened, again, _) = open(&disk.after_kill(), &genesis).unwrap();
+        assert_eq!(again.tip_id(), chain.tip_id());
+        compare(&reopened, &again);
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_operation_loses_nothing_that_was_acknowledged() {
+    let genesis = genesis();
+    for operation in 0.. {
+        let disk = SimulatedDisk::new(operation);
+        disk.fail_at(operation, Fault::PowerCut);
+        let mut durable = Vec::new();
+        let outcome = write_history(&disk, &genesis, &mut durable);
+        for seed in 0..3 {
+            let left = disk.survivors(seed);
+            // The power is cut once more while the ledger recovers.
+            let recovering = left.survivors(seed);
+            recovering.fail_at(recovering.operations() + operation % 7, Fault::PowerCut);
+            let _ = open(&recovering, &genesis).map(|_| ());
+            for disk in [left, recovering.survivors(seed + 9)] {
+                let (ledger, chain, _) = open(&disk, &genesis).unwrap();
+                compare(&ledger, &chain);
+                if let Some(last) = durable.last() {
+                    let on_chain = chain.parents.iter().any(|parent| parent.id == *last);
+                    let kept = ledger.block(last).unwrap().is_some();
+                    assert!(kept, "operation {operation}, seed {seed}: an acknowledged block is gone");
+                    assert!(on_chain || chain.tip().0 > 3, "an acknowledged tip was left for nothing longer");
+                }
+            }
+        }
+        if outcome.is_ok() {
+            assert!(operation > 30, "the history has many operations");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_missing_database_is_built_again() {
+    let disk = SimulatedDisk::new(3);
+    let genesis = genesis();
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for step in 0..10 {
+        chain.extend(&mut ledger, step % 4).unwrap();
+    }
+    ledger.close(&mut chain.state).unwrap();
+    disk.remove("state.redb").unwrap();
+    let (ledger, again, opened) = open(&disk, &genesis).unwrap();
+    assert_eq!(opened.rebuilt, Some(Rebuilt::Missing));
+    assert_eq!((opened.replayed.len(), again.tip_id()), (10, chain.tip_id()));
+    compare(&ledger, &again);
+}
+
+#[test]
+fn a_damaged_database_is_built_again_or_still_right() {
+    let genesis = genesis();
+    let disk = SimulatedDisk::new(4);
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for step in 0..8 {
+        chain.extend(&mut ledger, step % 4).unwrap();
+    }
+    ledger.close(&mut chain.state).unwrap();
+    let length = disk.content("state.redb").unwrap().len();
+    let mut rebuilt = 0;
+    for at in (0..length).step_by(1499) {
+        let damaged = disk.after_kill();
+        assert!(damaged.flip_bit("state.redb", at, (at % 8) as u32));
+        // redb may notice damage by an assertion of its own; that ends the program, not the data.
+        let opened = std::panic::catch_unwind(|| open(&damaged, &genesis));
+        if let Ok(Ok((_, again, opened))) = opened {
+            assert_eq!(again.tip_id(), chain.tip_id(), "byte {at}");
+            rebuilt += u32::from(opened.rebuilt.is_some());
+        }
+    }
+    assert!(rebuilt > 0, "some of the damage is in what is read at start");
+}
+
+#[test]
+fn a_log_that_lost_its_end_behind_the_database_is_reported() {
+    let disk = SimulatedDisk::new(5);
+    let genesis = genesis();
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for _ in 0..6 {
+        chain.extend(&mut ledger, 2).unwrap();
+    }
+    ledger.close(&mut chain.state).unwrap();
+    let names = disk.directory("blocks").unwrap().list().unwrap();
+    let last = names.iter().max().unwrap();
+    let file = disk.directory("blocks").unwrap().open(last).unwrap();
+    file.set_length(file.length().unwrap() - 10).unwrap();
+    assert!(matches!(open(&disk, &genesis), Err(StoreError::Damaged { .. })));
+}
+
+#[test]
+fn the_directory_of_another_network_is_refused_and_not_touched() {
+    let disk = SimulatedDisk::new(6);
+    let (mut ledger, mut chain, _) = open(&disk, &genesis()).unwrap();
+    chain.extend(&mut ledger, 2).unwrap();
+    ledger.close(&mut chain.state).unwrap();
+    let before = disk.content("state.redb");
+    let other = genesis_named("other");
+    assert!(matches!(open(&disk, &other), Err(StoreError::WrongNetwork { .. })));
+    disk.remove("state.redb").unwrap();
+    assert!(matches!(open(&disk, &other), Err(StoreError::WrongNetwork { .. })), "the log knows it too");
+    assert!(before.is_some());
+}
+
+#[test]
+fn a_full_disk_refuses_new_blocks_and_goes_on_when_there_is_room() {
+    let disk = SimulatedDisk::new(7);
+    let genesis = genesis();
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for step in 0..12 {
+        chain.extend(&mut ledger, step % 3).unwrap();
+    }
+    ledger.finish_flush().unwrap();
+    let used: u64 = used_bytes(&disk);
+    disk.set_capacity(used + 700);
+    let mut refused = 0;
+    for _ in 0..6 {
+        // A refused block never joined the chain, so the chain forgets it.
+        let fork = chain.tip();
+        let connected = chain.make(2, 1);
+        match ledger.append(&connected.block) {
+            Ok(()) => {
+                ledger.advance(Advance { fork, connected: &[connected] }, &mut chain.state).unwrap();
+                ledger.sync().unwrap();
+            }
+            Err(Failure::Full(_)) => {
+                refused += 1;
+                chain.go_back(fork);
+            }
+            Err(error) => panic!("{error}"),
+        }
+        ledger.finish_flush().unwrap();
+        compare(&ledger, &chain);
+    }
+    assert!(refused > 0);
+    disk.set_capacity(u64::MAX);
+    for _ in 0..6 {
+        chain.extend(&mut ledger, 2).unwrap();
+        ledger.finish_flush().unwrap();
+    }
+    compare(&ledger, &chain);
+    ledger.close(&mut chain.state).unwrap();
+    let (ledger, again, _) = open(&disk, &genesis).unwrap();
+    assert_eq!(again.tip_id(), chain.tip_id());
+    compare(&ledger, &again);
+}
+
+fn used_bytes(disk: &SimulatedDisk) -> u64 {
+    let directories = ["blocks", "mempool"].map(|name| disk.directory(name).unwrap());
+    let inner = directories.iter().flat_map(|inner| {
+        inner.list().unwrap().into_iter().map(|name| inner.open(&name).unwrap().length().unwrap())
+    });
+    inner.sum::<u64>() + disk.open("state.redb").unwrap().length().unwrap()
+}
+
+#[test]
+fn kept_transactions_are_found_again_and_can_be_rewritten() {
+    let disk = SimulatedDisk::new(8);
+    let genesis = genesis();
+    let (mut ledger, chain, _) = open(&disk, &genesis).unwrap();
+    let kept: Vec<_> = (0..5).map(|nonce| chain.transfer(nonce, 9)).collect();
+    ledger.keep_transactions(&kept.iter().collect::<Vec<_>>()).unwrap();
+    ledger.sync().unwrap();
+    let (_, _, opened) = open(&disk.after_kill(), &genesis).unwrap();
+    let bytes: Vec<_> = kept.iter().map(|it| it.transaction().to_bytes()).collect();
+    assert_eq!(opened.transactions, bytes);
+    ledger.rewrite_mempool(&kept[3..]).unwrap();
+    let (_, _, opened) = open(&disk.after_kill(), &genesis).unwrap();
+    assert_eq!(opened.transactions, bytes[3..]);
+}

@@ -1,0 +1,154 @@
+//! `cairn account`: what an account owns, now or earlier, and what changed it.
+
+use super::context::Context;
+use super::network::{Network, read_key};
+use crate::api::views::{AccountEntry, AccountEntryKind, AccountProof, AccountView};
+use crate::failure::CliError;
+use crate::output::{self, Facts, Style, Table, grouped, left, right, short};
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cairn account alice
+  cairn account cairn1… --history
+  cairn account alice --at 100
+  cairn account --key-file my.key")]
+pub(crate) struct Arguments {
+    /// An address, or a name on a development network.
+    #[arg(value_name = "NAME|ADDRESS", required_unless_present = "key_file", conflicts_with = "key_file")]
+    account: Option<String>,
+    /// The account that the key in this file owns.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// As it was after the block at this height.
+    #[arg(long, value_name = "HEIGHT", conflicts_with_all = ["history", "proof"])]
+    at: Option<u64>,
+    /// What changed it, newest first.
+    #[arg(long, conflicts_with = "proof")]
+    history: bool,
+    /// How many changes to show, at most 1000.
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "history", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Only changes before this one: a cursor that an earlier answer gave, or a height.
+    #[arg(long, value_name = "CURSOR", requires = "history")]
+    before: Option<String>,
+    /// The proof of what it owns, up to the header of the newest block.
+    #[arg(long)]
+    proof: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let (network, _) = Network::ask(&client).await?;
+        let (address, key) = match (&arguments.key_file, &arguments.account) {
+            (Some(file), _) => {
+                let key = read_key(file)?;
+                (key.address(), Some(const_hex::encode(key.public_bytes())))
+            }
+            (None, Some(account)) => (network.account(account)?, None),
+            (None, None) => return Err(CliError::usage("usage", "an account is expected")),
+        };
+        let address = address.to_text(&network.prefix()?);
+        let path = format!("/v1/accounts/{address}");
+        if arguments.proof {
+            let proof: AccountProof = client.get(&format!("{path}/proof")).await?;
+            output::print_json(&proof);
+            return Ok(());
+        }
+        if arguments.history {
+            let before = arguments.before.as_deref().unwrap_or_default();
+            if !before.chars().all(|it| it.is_ascii_digit() || it == '.') {
+                return Err(CliError::usage("bad-cursor", format!("`{before}` is no cursor")));
+            }
+            let before = if before.is_empty() { String::new() } else { format!("&before={before}") };
+            let path = format!("{path}/transactions?limit={}{before}", arguments.limit);
+            let entries: Vec<AccountEntry> = client.get(&path).await?;
+            return show_history(&entries, &network, context.json);
+        }
+        let at = arguments.at.map_or_else(String::new, |height| format!("?at={height}"));
+        let account: AccountView = client.get(&format!("{path}{at}")).await?;
+        show(&account, key.as_deref(), &network, context.json);
+        Ok(())
+    })
+}
+
+fn show(account: &AccountView, key: Option<&str>, network: &Network, json: bool) {
+    if json {
+        let mut value = json!(account);
+        if let (Some(key), Some(fields)) = (key, value.as_object_mut()) {
+            fields.insert("public_key".to_owned(), json!(key));
+        }
+        output::print_json(&value);
+        return;
+    }
+    let mut facts = Facts::default();
+    let name = network.development_name(&account.address);
+    if let Some(name) = name {
+        facts.styled("name", Style::Name, format!("{name} (published development key)"));
+    }
+    facts.add("address", &account.address);
+    if let Some(key) = key {
+        facts.add("public key", key);
+    }
+    facts.styled("balance", Style::Strong, network.coins(account.balance));
+    if let Some(pending) = account.pending_balance.filter(|pending| *pending != account.balance) {
+        facts.styled("when all waits are paid", Style::Warning, network.coins(pending));
+    }
+    facts.add("transactions sent", grouped(account.nonce));
+    if let Some(waiting) = account.pending_nonce.and_then(|next| next.checked_sub(account.nonce)) {
+        if waiting > 0 {
+            facts.styled("waiting", Style::Warning, grouped(waiting));
+        }
+    }
+    facts.add("after block", grouped(account.height));
+    facts.print();
+}
+
+fn show_history(entries: &[AccountEntry], network: &Network, json: bool) -> Result<(), CliError> {
+    if json {
+        output::print_json(&entries);
+        return Ok(());
+    }
+    if entries.is_empty() {
+        output::print_line("nothing has changed this account");
+        return Ok(());
+    }
+    let now = now_ms();
+    let mut table =
+        Table::new(&[right("block"), left("when"), left("what"), right("amount"), left("with"), left("transaction")]);
+    for entry in entries {
+        let (what, sign, amount) = match entry.kind {
+            AccountEntryKind::Sent => ("sent", "-", entry.sent),
+            AccountEntryKind::Received => ("received", "+", entry.received),
+            AccountEntryKind::Payment => ("block payment", "", None),
+        };
+        let style = if sign == "+" { Style::Good } else { Style::Plain };
+        let amount = amount.map_or_else(String::new, |amount| format!("{sign}{}", network.coins(amount)));
+        let with = match (&entry.kind, &entry.sender) {
+            (AccountEntryKind::Received, Some(sender)) => network.name_of(sender),
+            _ => String::new(),
+        };
+        table.row([
+            (Style::Strong, grouped(entry.height)),
+            (Style::Faint, output::ago(now, entry.time_ms)),
+            (Style::Plain, what.to_owned()),
+            (style, amount),
+            (Style::Name, with),
+            (Style::Plain, entry.id.map_or_else(String::new, |id| short(&id.to_string()))),
+        ]);
+    }
+    table.print();
+    if let Some(last) = entries.last() {
+        output::note(&format!("older ones: --before {}", last.cursor));
+    }
+    Ok(())
+}
+
+/// Milliseconds since 1970, as far as this machine knows.
+pub(super) fn now_ms() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,237 @@
+//! `cairn send`: build, sign here, submit, and wait if asked to.
+
+use super::context::Context;
+use super::network::{Network, fee_rates};
+use crate::api::views::{Status, TransactionState, TransactionStatus};
+use crate::client::{Client, ClientError};
+use crate::failure::CliError;
+use crate::output::{self, Style, plural};
+use crate::values::parse_data;
+use cairn_core::codec::Encode as _;
+use cairn_core::hash::TransactionId;
+use cairn_core::numbers::{FeeRate, Height, Nonce};
+use cairn_core::transaction::{TRANSACTION_VERSION, Transaction, TransactionBody, Transfer};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How often a waiting command looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cairn send --from alice --to bob --amount 25 --wait
+  cairn send --key-file my.key --to cairn1… --amount 0.5 --data \"for lunch\"
+
+The key never leaves this machine: the transaction is signed here, and the node gets it signed.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) signer: Signer,
+    #[command(flatten)]
+    pub(crate) payment: Payment,
+    /// Wait until the transaction is in a block.
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait [default: 60s].
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+}
+
+/// Who signs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Signer {
+    /// Who pays: on a development network alice, bob, carol or faucet.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) from: Option<String>,
+    /// The file with the key of who pays: 64 hexadecimal digits, readable by you alone.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+/// What is sent.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Payment {
+    /// Who receives: an address, or a name on a development network.
+    #[arg(long, value_name = "NAME|ADDRESS")]
+    pub(crate) to: String,
+    /// How much, in coins: 25 or 0.5.
+    #[arg(long, value_name = "COINS", allow_hyphen_values = true)]
+    pub(crate) amount: String,
+    /// Bytes to carry along, for everybody to read.
+    #[arg(long, value_name = "TEXT|0xHEX|base64:…")]
+    pub(crate) data: Option<String>,
+    /// What to pay for a unit of weight, in base units; left out, what the network asks.
+    #[arg(long, value_name = "R")]
+    pub(crate) fee_rate: Option<u64>,
+    /// The last block that may hold the transaction.
+    #[arg(long, value_name = "HEIGHT")]
+    pub(crate) valid_until: Option<u64>,
+    /// The nonce; left out, the one behind all that waits.
+    #[arg(long, value_name = "N")]
+    pub(crate) nonce: Option<u64>,
+}
+
+impl Signer {
+    /// The key file that was named, in the flag or in the settings.
+    pub(crate) fn key_file(&self, context: &Context) -> Option<PathBuf> {
+        let setting = || context.settings.get("key_file").map(PathBuf::from);
+        // A name on the command line is nearer than a file in the settings.
+        self.key_file.clone().or_else(|| if self.from.is_none() { setting() } else { None })
+    }
+}
+
+impl Payment {
+    /// The body that says so; `next_nonce` and `rates` hold where the payment names none.
+    pub(crate) fn body(
+        &self,
+        network: &Network,
+        next_nonce: u64,
+        rates: (FeeRate, FeeRate),
+    ) -> Result<TransactionBody, CliError> {
+        let to = network.account(&self.to)?;
+        let amount = network.parse_amount(&self.amount)?;
+        let data = parse_data(self.data.as_deref().unwrap_or_default())
+            .map_err(|error| CliError::usage("bad-data", error.to_string()))?;
+        let (max_fee_rate, tip_rate) = rates;
+        Ok(TransactionBody {
+            version: TRANSACTION_VERSION,
+            nonce: Nonce(self.nonce.unwrap_or(next_nonce)),
+            valid_until: Height(self.valid_until.unwrap_or(0)),
+            max_fee_rate,
+            tip_rate,
+            transfers: vec![Transfer { to, amount }],
+            data,
+        })
+    }
+
+    /// The rate that was asked for, in the flag or in the settings.
+    pub(crate) fn fee_rate(&self, context: &Context) -> Option<FeeRate> {
+        let setting = || context.settings.get("fee_rate").and_then(|rate| rate.parse().ok());
+        self.fee_rate.or_else(setting).map(FeeRate)
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliError> {
+    let timeout = timeout(arguments.timeout.as_deref(), context)?;
+    let client = context.client()?;
+    context.block_on(async {
+        let (network, status) = Network::ask(&client).await?;
+        let key_file = arguments.signer.key_file(context);
+        let key = network.signer(arguments.signer.from.as_deref(), key_file.as_deref())?;
+        let sender = key.address().to_text(&network.prefix()?);
+        let next_nonce = match arguments.payment.nonce {
+            Some(nonce) => nonce,
+            None => next_nonce(&client, &sender).await?,
+        };
+        let rates = fee_rates(&status, arguments.payment.fee_rate(context));
+        let body = arguments.payment.body(&network, next_nonce, rates)?;
+        let transaction = key.sign(&body, &network.identity());
+        submit(&client, &network, &status, &transaction, arguments.wait.then_some(timeout), context.json).await
+    })
+}
+
+/// The flag, or the setting.
+pub(crate) fn timeout(flag: Option<&str>, context: &Context) -> Result<Duration, CliError> {
+    flag.map_or_else(
+        || Ok(context.timeout()),
+        |text| {
+            crate::values::parse_duration(text)
+                .map_err(|error| CliError::usage("wrong-value", format!("--timeout is \"{text}\": {error}")))
+        },
+    )
+}
+
+/// The nonce behind all that an account has sent.
+pub(crate) async fn next_nonce(client: &Client, address: &str) -> Result<u64, CliError> {
+    let account: crate::api::views::AccountView = client.get(&format!("/v1/accounts/{address}")).await?;
+    Ok(account.pending_nonce.unwrap_or(account.nonce))
+}
+
+/// Submits a signed transaction, waits if asked to, and tells what came of it.
+pub(crate) async fn submit(
+    client: &Client,
+    network: &Network,
+    status: &Status,
+    transaction: &Transaction,
+    wait: Option<Duration>,
+    json: bool,
+) -> Result<(), CliError> {
+    let started = Instant::now();
+    let submitted = client.submit(transaction.to_bytes()).await?;
+    let Some(timeout) = wait else {
+        if json {
+            output::print_json(&submitted);
+        } else {
+            tell(network, transaction, &submitted.id.to_string());
+            output::note(&format!("it waits for a block: `cairn tx {}` tells when it is in one", submitted.id));
+        }
+        return Ok(());
+    };
+    let id = submitted.id.into();
+    let until_final = status.consensus == "bft";
+    let confirmed = wait_for(client, id, until_final, started, timeout).await?;
+    if json {
+        output::print_json(&confirmed);
+        return Ok(());
+    }
+    tell(network, transaction, &submitted.id.to_string());
+    let height = confirmed.height.unwrap_or_default();
+    let seconds = started.elapsed().as_secs_f64();
+    let mark = Style::Good.paint("confirmed", output::colours_on_stdout());
+    let fee = confirmed.fee.map_or_else(String::new, |fee| format!(", fee {}", network.coins(fee)));
+    output::print_line(&format!("{mark} in block {} after {seconds:.1} s{fee}", output::grouped(height)));
+    Ok(())
+}
+
+/// Says what was sent, and under which id.
+fn tell(network: &Network, transaction: &Transaction, id: &str) {
+    let Ok(prefix) = network.prefix() else {
+        return;
+    };
+    let sender = network.name_of(&transaction.witness.address().to_text(&prefix));
+    let transfers: Vec<String> = transaction
+        .body
+        .transfers
+        .iter()
+        .map(|it| format!("{} to {}", network.coins(it.amount), network.name_of(&it.to.to_text(&prefix))))
+        .collect();
+    output::note(&format!("{sender} sends {}", transfers.join(", ")));
+    output::print_line(id);
+}
+
+/// Waits until a transaction is in a block, or final.
+pub(crate) async fn wait_for(
+    client: &Client,
+    id: TransactionId,
+    until_final: bool,
+    started: Instant,
+    timeout: Duration,
+) -> Result<TransactionStatus, CliError> {
+    let path = format!("/v1/transactions/{id}");
+    let mut last = None;
+    loop {
+        match client.get::<TransactionStatus>(&path).await {
+            Ok(status) => match status.status {
+                TransactionState::Final => return Ok(status),
+                TransactionState::Confirmed if !until_final => return Ok(status),
+                TransactionState::Confirmed | TransactionState::Pending => last = Some(status),
+            },
+            Err(ClientError::Refused { status, .. }) if status == axum::http::StatusCode::NOT_FOUND => {
+                let message = format!("transaction {id} left the queue without a block");
+                return Err(CliError::failed("transaction-dropped", message)
+                    .help("it expired, or another with its nonce took its place: see `cairn account`"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if started.elapsed() >= timeout {
+            let waited = plural(timeout.as_secs(), "second");
+            let message = format!("transaction {id} is not in a block after {waited}");
+            let failure = CliError::timed_out("not-confirmed", message);
+            let why = last.and_then(|status| status.waits).map(|waits| waits.message);
+            return Err(match why {
+                Some(why) => failure.help(format!("it still waits: {why}; `cairn tx {id}` tells how it is")),
+                None => failure.help(format!("it still waits: `cairn tx {id}` tells how it is")),
+            });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,59 @@
+//! `cairn stop`: stops a node that runs here, and waits until it is gone.
+
+use super::context::{Context, find_node};
+use crate::failure::CliError;
+use crate::output::{self, Style};
+use crate::paths::{is_alive, running_nodes};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// How often a waiting command looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  cairn stop
+
+The node writes what it has and ends; whatever it acknowledged is on disk already.")]
+pub(crate) struct Arguments {
+    /// The name of the network whose node to stop, where several run.
+    #[arg(value_name = "NETWORK")]
+    network: Option<String>,
+    /// How long to wait until it is gone [default: 60s].
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliError> {
+    let timeout = super::send::timeout(arguments.timeout.as_deref(), context)?;
+    let mut running = running_nodes(&context.directories.runtime);
+    if let Some(network) = &arguments.network {
+        running.retain(|node| node.network == *network);
+    }
+    let (url, record) = find_node(context.settings.get("node"), &running)?;
+    let Some(node) = record else {
+        let message = format!("{} is no node that runs here", url.as_str());
+        return Err(CliError::failed("not-here", message).help("stop it on the machine where it runs"));
+    };
+    let pid = i32::try_from(node.pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = pid.ok_or_else(|| CliError::failed("not-here", "the register names no process"))?;
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).map_err(|error| {
+        CliError::failed("cannot-stop", format!("process {} cannot be told to stop", node.pid)).because(&error)
+    })?;
+    let started = Instant::now();
+    while is_alive(node.pid) && running_nodes(&context.directories.runtime).contains(node) {
+        if started.elapsed() >= timeout {
+            let message = format!("process {} still runs after {} s", node.pid, timeout.as_secs());
+            return Err(CliError::timed_out("still-running", message)
+                .help(format!("look at its messages, or end it at once: kill -9 {}", node.pid)));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    if context.json {
+        output::print_json(&json!({ "stopped": true, "pid": node.pid, "network": node.network }));
+    } else {
+        let mark = Style::Good.paint("stopped", output::colours_on_stdout());
+        output::print_line(&format!("{mark} {} of {} (pid {})", node.name, node.network, node.pid));
+    }
+    Ok(())
+}

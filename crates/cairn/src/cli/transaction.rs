@@ -1,0 +1,509 @@
+//! `cairn tx`: look a transaction up, or make one step by step: build, sign, submit, show.
+//!
+//! The files of the steps are JSON. An unsigned one carries the network and the sender, so that it
+//! can be signed on a machine without a network, and nobody signs for another or elsewhere.
+
+use super::account::now_ms;
+use super::block::readable;
+use super::context::Context;
+use super::network::{Network, fee_rates};
+use super::send::{Payment, Signer, next_nonce, submit, timeout};
+use crate::api::views::{
+    BodyView, Bytes, Hash, SignedTransaction, TransactionState, TransactionStatus, TransferView, WitnessView,
+};
+use crate::failure::CliError;
+use crate::output::{self, Facts, Style, grouped};
+use cairn_core::address::Address;
+use cairn_core::hash::TransactionId;
+use cairn_core::numbers::{FeeRate, Height, Nonce};
+use cairn_core::signature::{Scheme, SignedMessage, Witness, verify};
+use cairn_core::transaction::{Transaction, TransactionBody, Transfer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// The longest file of a transaction that is read: 64 KiB in hexadecimal digits, and names around them.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  cairn tx 5d1f…
+  cairn tx build --from alice --to bob --amount 25 --output unsigned.json
+  cairn tx sign unsigned.json --from alice --output signed.json
+  cairn tx submit signed.json --wait")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    step: Option<Step>,
+    /// The id of a transaction: 64 hexadecimal digits.
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Step {
+    /// Write an unsigned transaction.
+    #[command(after_help = "Examples:
+  cairn tx build --from alice --to bob --amount 25 --output unsigned.json
+  cairn tx build --genesis mycoin.toml --from cairn1… --to cairn1… --amount 25 --nonce 0 --fee-rate 1")]
+    Build(BuildArguments),
+    /// Sign a transaction that `build` wrote. Needs no network.
+    #[command(after_help = "Example:
+  cairn tx sign unsigned.json --key-file my.key --output signed.json")]
+    Sign(SignArguments),
+    /// Send a signed transaction to a node.
+    #[command(after_help = "Example:
+  cairn tx submit signed.json --wait")]
+    Submit(SubmitArguments),
+    /// Show what a file says, signed or not. Needs no network.
+    #[command(after_help = "Example:
+  cairn tx show signed.json")]
+    Show {
+        /// The file; - for standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct BuildArguments {
+    /// Who will sign: an address, or a name on a development network.
+    #[arg(long, value_name = "NAME|ADDRESS")]
+    from: String,
+    #[command(flatten)]
+    payment: Payment,
+    /// Ask no node, but take the network from its genesis file; needs --nonce and --fee-rate.
+    #[arg(long, value_name = "FILE", requires_all = ["nonce", "fee_rate"])]
+    genesis: Option<PathBuf>,
+    /// Where to write it; left out, to standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct SignArguments {
+    /// The unsigned transaction; - for standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    signer: Signer,
+    /// Where to write it; left out, to standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct SubmitArguments {
+    /// The signed transaction; - for standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Wait until the transaction is in a block.
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait [default: 60s].
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+}
+
+/// What `build` writes and `sign` reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnsignedFile {
+    network: Network,
+    sender: String,
+    body: BodyView,
+}
+
+/// What `sign` writes and `submit` reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignedFile {
+    network: Network,
+    sender: String,
+    id: Hash,
+    transaction: SignedTransaction,
+}
+
+/// Either file: the signed one is told by its transaction.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum AnyFile {
+    Signed(Box<SignedFile>),
+    Unsigned(Box<UnsignedFile>),
+}
+
+pub(crate) fn run(arguments: Arguments, context: &Context) -> Result<(), CliError> {
+    match (arguments.step, arguments.id) {
+        (Some(Step::Build(arguments)), _) => build(&arguments, context),
+        (Some(Step::Sign(arguments)), _) => sign(&arguments, context),
+        (Some(Step::Submit(arguments)), _) => submit_file(&arguments, context),
+        (Some(Step::Show { file }), _) => show_file(&file, context.json),
+        (None, Some(id)) => look_up(&id, context),
+        (None, None) => Err(CliError::usage("usage", "the id of a transaction is expected")),
+    }
+}
+
+fn build(arguments: &BuildArguments, context: &Context) -> Result<(), CliError> {
+    let payment = &arguments.payment;
+    let file = if let (Some(genesis), Some(nonce), Some(rate)) =
+        (&arguments.genesis, payment.nonce, payment.fee_rate(context))
+    {
+        let genesis = super::genesis::read(genesis)?;
+        let network = Network::of_genesis(&genesis);
+        let tip = FeeRate(rate.0.saturating_sub(genesis.section().fees.floor.0));
+        let sender = network.account(&arguments.from)?.to_text(&network.prefix()?);
+        let body = payment.body(&network, nonce, (rate, tip))?;
+        UnsignedFile { body: body_view(&body, &network)?, network, sender }
+    } else {
+        let client = context.client()?;
+        context.block_on(async {
+            let (network, status) = Network::ask(&client).await?;
+            let sender = network.account(&arguments.from)?.to_text(&network.prefix()?);
+            let next_nonce = match payment.nonce {
+                Some(nonce) => nonce,
+                None => next_nonce(&client, &sender).await?,
+            };
+            let rates = fee_rates(&status, payment.fee_rate(context));
+            let body = payment.body(&network, next_nonce, rates)?;
+            Ok(UnsignedFile { body: body_view(&body, &network)?, network, sender })
+        })?
+    };
+    write(&file, arguments.output.as_deref())
+}
+
+fn sign(arguments: &SignArguments, context: &Context) -> Result<(), CliError> {
+    let UnsignedFile { network, sender, body } = read(&arguments.file, "an unsigned transaction")?;
+    let key_file = arguments.signer.key_file(context);
+    let key = network.signer(arguments.signer.from.as_deref(), key_file.as_deref())?;
+    let prefix = network.prefix()?;
+    let expected = network.account(&sender)?;
+    if key.address() != expected {
+        let found = network.name_of(&key.address().to_text(&prefix));
+        let message = format!("the sender is {}, the key is {found}'s", network.name_of(&sender));
+        return Err(CliError::failed("wrong-key", message).help("sign with the sender's key, or build it anew"));
+    }
+    let body_of_file = body_of(&body, &network)?;
+    let id = body_of_file.id(&network.identity(), &key.address());
+    let witness = witness_view(&key.sign(&body_of_file, &network.identity()).witness)?;
+    let transaction = SignedTransaction { body, witness };
+    write(&SignedFile { network, sender, id: id.into(), transaction }, arguments.output.as_deref())
+}
+
+fn submit_file(arguments: &SubmitArguments, context: &Context) -> Result<(), CliError> {
+    let timeout = timeout(arguments.timeout.as_deref(), context)?;
+    let file: SignedFile = read(&arguments.file, "a signed transaction")?;
+    let transaction = transaction_of(&file)?;
+    let client = context.client()?;
+    context.block_on(async {
+        let (network, status) = Network::ask(&client).await?;
+        if network.identity != file.network.identity {
+            let message = format!(
+                "the transaction is for network {} ({}), the node is in {} ({})",
+                file.network.name, file.network.identity, network.name, network.identity
+            );
+            return Err(CliError::failed("wrong-network", message).help("name a node of its network: `--node URL`"));
+        }
+        submit(&client, &network, &status, &transaction, arguments.wait.then_some(timeout), context.json).await
+    })
+}
+
+fn show_file(file: &Path, json: bool) -> Result<(), CliError> {
+    let (network, sender, body, signed) = match read(file, "a transaction, signed or not")? {
+        AnyFile::Signed(file) => {
+            let transaction = transaction_of(&file)?;
+            (file.network.clone(), file.sender.clone(), transaction.body, Some(transaction.witness))
+        }
+        AnyFile::Unsigned(file) => {
+            (file.network.clone(), file.sender.clone(), body_of(&file.body, &file.network)?, None)
+        }
+    };
+    let address = network.account(&sender)?;
+    let id = body.id(&network.identity(), &address);
+    let signature = match &signed {
+        None => "missing",
+        Some(Witness::Ed25519 { key, signature })
+            if verify(SignedMessage { key, signature, message: &id.0 }) =>
+        {
+            "valid"
+        }
+        Some(_) => "wrong",
+    };
+    if json {
+        let body = body_view(&body, &network)?;
+        let id = Hash::from(id);
+        output::print_json(&serde_json::json!({
+            "network": network, "sender": sender, "id": id, "signature": signature, "body": body,
+        }));
+        return Ok(());
+    }
+    let mut facts = Facts::default();
+    facts.add("id", id.to_string());
+    facts.add("network", format!("{} ({})", network.name, network.identity));
+    facts.styled("from", Style::Name, full_name(&network, &sender));
+    show_body(&mut facts, &body, &network)?;
+    let style = if signature == "valid" { Style::Good } else { Style::Warning };
+    facts.styled("signature", style, signature);
+    facts.print();
+    Ok(())
+}
+
+fn look_up(id: &str, context: &Context) -> Result<(), CliError> {
+    let id: TransactionId = id.parse().map_err(|error: cairn_core::hash::HashParseError| {
+        CliError::usage("bad-id", format!("`{}` is no id: {error}", output::short(id)))
+            .help("the steps are build, sign, submit and show")
+    })?;
+    let client = context.client()?;
+    context.block_on(async {
+        let (network, _) = Network::ask(&client).await?;
+        let status: TransactionStatus = client.get(&format!("/v1/transactions/{id}")).await?;
+        if context.json {
+            output::print_json(&status);
+            return Ok(());
+        }
+        show_status(&status, &network)
+    })
+}
+
+fn show_status(status: &TransactionStatus, network: &Network) -> Result<(), CliError> {
+    let mut facts = Facts::default();
+    facts.add("id", status.id.to_string());
+    match status.status {
+        TransactionState::Pending => {
+            let why = status.waits.as_ref().map_or_else(String::new, |waits| format!(": {}", waits.message));
+            facts.styled("status", Style::Warning, format!("waits{why}"));
+        }
+        TransactionState::Confirmed | TransactionState::Final => {
+            let word = if status.status == TransactionState::Final { "final" } else { "confirmed" };
+            let times = output::plural(status.confirmations, "confirmation");
+            facts.styled("status", Style::Good, format!("{word}, {times}"));
+        }
+    }
+    if let (Some(height), Some(place)) = (status.height, status.place) {
+        facts.add("block", format!("{}, place {}", grouped(height), grouped(place.into())));
+    }
+    if let Some(time) = status.time_ms {
+        facts.add("made", output::ago(now_ms(), time));
+    }
+    facts.styled("from", Style::Name, full_name(network, &status.transaction.sender));
+    show_body(&mut facts, &body_of(&status.transaction.body, network)?, network)?;
+    if let Some(fee) = status.fee {
+        facts.add("fee", network.coins(fee));
+    }
+    facts.add("weight", grouped(status.transaction.weight));
+    facts.add("size", output::bytes_text(status.transaction.bytes));
+    facts.print();
+    Ok(())
+}
+
+fn show_body(facts: &mut Facts, body: &TransactionBody, network: &Network) -> Result<(), CliError> {
+    let prefix = network.prefix()?;
+    for transfer in &body.transfers {
+        let to = full_name(network, &transfer.to.to_text(&prefix));
+        facts.styled("pays", Style::Strong, format!("{} to {to}", network.coins(transfer.amount)));
+    }
+    facts.add("nonce", grouped(body.nonce.0));
+    facts.add("fee rate", format!("at most {} base units a unit of weight", body.max_fee_rate));
+    if body.valid_until != Height(0) {
+        facts.add("valid until", format!("block {}", grouped(body.valid_until.0)));
+    }
+    if !body.data.is_empty() {
+        facts.add("data", readable(&body.data));
+    }
+    Ok(())
+}
+
+/// The published name, if there is one, and the address.
+fn full_name(network: &Network, address: &str) -> String {
+    match network.development_name(address) {
+        Some(name) => format!("{name} ({address})"),
+        None => address.to_owned(),
+    }
+}
+
+fn body_view(body: &TransactionBody, network: &Network) -> Result<BodyView, CliError> {
+    let prefix = network.prefix()?;
+    let transfer = |it: &Transfer| TransferView { to: it.to.to_text(&prefix), amount: it.amount.into() };
+    Ok(BodyView {
+        version: body.version,
+        nonce: body.nonce.0,
+        valid_until: body.valid_until.0,
+        max_fee_rate: body.max_fee_rate.into(),
+        tip_rate: body.tip_rate.into(),
+        transfers: body.transfers.iter().map(transfer).collect(),
+        data: Bytes(body.data.clone()),
+    })
+}
+
+fn body_of(view: &BodyView, network: &Network) -> Result<TransactionBody, CliError> {
+    let prefix = network.prefix()?;
+    let transfer = |it: &TransferView| {
+        let to = Address::from_text(&it.to, &prefix).map_err(|error| {
+            CliError::failed("bad-address", format!("{}: {error}", output::short(&it.to)))
+        })?;
+        Ok(Transfer { to, amount: it.amount.into() })
+    };
+    Ok(TransactionBody {
+        version: view.version,
+        nonce: Nonce(view.nonce),
+        valid_until: Height(view.valid_until),
+        max_fee_rate: view.max_fee_rate.into(),
+        tip_rate: view.tip_rate.into(),
+        transfers: view.transfers.iter().map(transfer).collect::<Result<_, CliError>>()?,
+        data: view.data.0.clone(),
+    })
+}
+
+fn witness_view(witness: &Witness) -> Result<WitnessView, CliError> {
+    match witness {
+        Witness::Ed25519 { key, signature } => Ok(WitnessView {
+            scheme: Scheme::Ed25519.name().to_owned(),
+            key: Bytes(key.to_vec()),
+            signature: Bytes(signature.to_vec()),
+        }),
+        other => Err(unknown_scheme(other.scheme().name())),
+    }
+}
+
+fn unknown_scheme(found: &str) -> CliError {
+    CliError::failed("scheme", format!("signature scheme {found} is not known here, ed25519 is"))
+}
+
+/// The transaction of a signed file, whose sender and id are what the file says.
+fn transaction_of(file: &SignedFile) -> Result<Transaction, CliError> {
+    let view = &file.transaction.witness;
+    if view.scheme != Scheme::Ed25519.name() {
+        return Err(unknown_scheme(&view.scheme));
+    }
+    let (Ok(key), Ok(signature)) =
+        (view.key.0.as_slice().try_into(), view.signature.0.as_slice().try_into())
+    else {
+        return Err(CliError::failed("bad-witness", "an ed25519 key has 32 bytes and a signature 64"));
+    };
+    let body = body_of(&file.transaction.body, &file.network)?;
+    let transaction = Transaction { body, witness: Witness::Ed25519 { key, signature } };
+    let sender = transaction.witness.address();
+    let id = transaction.body.id(&file.network.identity(), &sender);
+    if sender != file.network.account(&file.sender)? || Hash::from(id) != file.id {
+        let message = "sender or id of the file are not those of its transaction: it was changed by hand";
+        return Err(CliError::failed("changed-file", message).help("build and sign it anew"));
+    }
+    Ok(transaction)
+}
+
+/// Reads a JSON file, or standard input if it is called `-`.
+fn read<T: DeserializeOwned>(file: &Path, what: &str) -> Result<T, CliError> {
+    let name = file.display().to_string();
+    let mut text = String::new();
+    let done = if file == Path::new("-") {
+        std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|open| open.take(FILE_BYTES_MAX).read_to_string(&mut text))
+    };
+    done.map_err(|error| CliError::failed("unreadable-file", format!("{name} cannot be read")).because(&error))?;
+    serde_json::from_str(&text).map_err(|error| {
+        let failure = CliError::failed("bad-file", format!("{name} is not {what}"));
+        match offset(&text, error.line(), error.column()) {
+            Some(at) => failure.at(&name, &text, at..at, error.to_string()),
+            None => failure.because(&error),
+        }
+    })
+}
+
+/// Where a line and a column are, both counted from 1 as JSON errors do; none if they say nothing.
+fn offset(text: &str, line: usize, column: usize) -> Option<usize> {
+    let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    Some(before + column.saturating_sub(1))
+}
+
+/// Writes a JSON file, or to standard output. An existing file is left alone.
+fn write(value: &impl Serialize, file: Option<&Path>) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).expect("files are JSON");
+    let Some(file) = file else {
+        output::print_line(&text);
+        return Ok(());
+    };
+    super::genesis::write_new(file, &format!("{text}\n"), false)?;
+    output::note(&format!("written to {}", file.display()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::views::Units;
+    use cairn_wallet::development_account;
+
+    fn unsigned() -> UnsignedFile {
+        let network = Network {
+            name: "devnet".to_owned(),
+            identity: Hash([7; 32]),
+            address_prefix: "cairn".to_owned(),
+            symbol: "CAIRN".to_owned(),
+            decimals: 8,
+            devnet: true,
+        };
+        let text = |name| development_account(name).unwrap().address().to_text(&network.prefix().unwrap());
+        let body = BodyView {
+            version: 1,
+            nonce: 3,
+            valid_until: 0,
+            max_fee_rate: Units(1),
+            tip_rate: Units(0),
+            transfers: vec![TransferView { to: text("bob"), amount: Units(25) }],
+            data: Bytes(vec![1, 2]),
+        };
+        UnsignedFile { sender: text("alice"), network, body }
+    }
+
+    fn signed(unsigned: UnsignedFile) -> SignedFile {
+        let key = development_account("alice").unwrap();
+        let body = body_of(&unsigned.body, &unsigned.network).unwrap();
+        let identity = unsigned.network.identity();
+        let id = body.id(&identity, &key.address()).into();
+        let witness = witness_view(&key.sign(&body, &identity).witness).unwrap();
+        let transaction = SignedTransaction { body: unsigned.body, witness };
+        SignedFile { network: unsigned.network, sender: unsigned.sender, id, transaction }
+    }
+
+    #[test]
+    fn a_body_comes_back_from_its_file() {
+        let file = unsigned();
+        let body = body_of(&file.body, &file.network).unwrap();
+        assert_eq!(body_view(&body, &file.network).unwrap(), file.body);
+    }
+
+    #[test]
+    fn a_signed_file_gives_the_transaction_that_was_signed() {
+        let file = signed(unsigned());
+        let transaction = transaction_of(&file).unwrap();
+        let Witness::Ed25519 { key, signature } = &transaction.witness else {
+            panic!("development keys are ed25519");
+        };
+        assert!(verify(SignedMessage { key, signature, message: &file.id.0 }));
+    }
+
+    #[test]
+    fn a_file_that_was_changed_by_hand_is_refused() {
+        let mut file = signed(unsigned());
+        file.transaction.body.nonce = 4;
+        assert_eq!(transaction_of(&file).unwrap_err().code(), "changed-file");
+        let mut file = signed(unsigned());
+        file.sender = "bob".to_owned();
+        assert_eq!(transaction_of(&file).unwrap_err().code(), "changed-file");
+    }
+
+    #[test]
+    fn either_file_is_told_by_its_content() {
+        let text = serde_json::to_string(&unsigned()).unwrap();
+        assert!(matches!(serde_json::from_str(&text), Ok(AnyFile::Unsigned(_))));
+        let text = serde_json::to_string(&signed(unsigned())).unwrap();
+        assert!(matches!(serde_json::from_str(&text), Ok(AnyFile::Signed(_))));
+    }
+
+    #[test]
+    fn a_line_and_a_column_lead_to_their_place() {
+        assert_eq!(offset("ab\ncd", 2, 2), Some(4));
+        assert_eq!(offset("ab", 0, 0), None);
+    }
+}

@@ -1,0 +1,253 @@
+//! The HTTP client of the commands: one node, kept-alive connections, the same JSON types as the server.
+
+use crate::api::views::{ErrorBody, ErrorView, SubmitResult, Submitted};
+use crate::failure::CliError;
+use crate::values::NodeUrl;
+use axum::body::{Body, Bytes};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{Method, Request, StatusCode};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long connecting may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(35);
+/// The longest answer that is read.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The longest token file that is read.
+const TOKEN_BYTES_MAX: u64 = 1024;
+
+/// A node as the commands talk to it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: hyper_util::client::legacy::Client<HttpConnector, Body>,
+    url: NodeUrl,
+    token_file: Option<PathBuf>,
+}
+
+/// Why there is no answer, or not the one that was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers there.
+    #[error("no node answers at {url}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What the system said.
+        #[source]
+        source: hyper_util::client::legacy::Error,
+    },
+    /// The answer did not come in time.
+    #[error("{url} did not answer within {} s", .within.as_secs())]
+    TimedOut {
+        /// Where.
+        url: String,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// The connection broke before the answer was there.
+    #[error("the connection to {url} broke")]
+    Broken {
+        /// Where.
+        url: String,
+        /// What the system said.
+        #[source]
+        source: hyper_util::client::legacy::Error,
+    },
+    /// The answer is not one of a node of this version.
+    #[error("the answer of {url} is not one of a cairn node")]
+    NotANode {
+        /// Where.
+        url: String,
+    },
+    /// The node refused.
+    #[error("{}", .error.message)]
+    Refused {
+        /// The status of the answer.
+        status: StatusCode,
+        /// Why.
+        error: Box<ErrorView>,
+    },
+    /// The token that the request needs cannot be read.
+    #[error("the token file cannot be read")]
+    NoToken {
+        /// Where it should be.
+        file: Option<PathBuf>,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Client {
+    /// A client of the node at `url`; requests that change the node carry the token of `token_file`.
+    pub fn new(url: NodeUrl, token_file: Option<PathBuf>) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_WITHIN));
+        connector.set_nodelay(true);
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
+        Self { http, url, token_file }
+    }
+
+    /// Where the node is.
+    pub const fn url(&self) -> &NodeUrl {
+        &self.url
+    }
+
+    /// Asks for what lies at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let (_, bytes) = self.exchange(self.request(Method::GET, path, Body::empty())).await?;
+        self.read(&bytes)
+    }
+
+    /// Asks for the bytes at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn get_bytes(&self, path: &str) -> Result<Bytes, ClientError> {
+        self.exchange(self.request(Method::GET, path, Body::empty())).await.map(|(_, bytes)| bytes)
+    }
+
+    /// Sends `value` to `path` with the node's token.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn command<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        value: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let token = self.token()?;
+        let body = serde_json::to_vec(value).expect("requests are JSON");
+        let mut request = self.request(Method::POST, path, Body::from(body));
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, "application/json".parse().expect("a header value"));
+        let bearer = format!("Bearer {token}").parse().map_err(|_| ClientError::NoToken {
+            file: self.token_file.clone(),
+            source: std::io::Error::other("the file holds no token"),
+        })?;
+        headers.insert(AUTHORIZATION, bearer);
+        let (_, bytes) = self.exchange(request).await?;
+        self.read(&bytes)
+    }
+
+    /// Submits the canonical bytes of one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`], with the broken rule if the node refused the transaction.
+    pub async fn submit(&self, transaction: Vec<u8>) -> Result<Submitted, ClientError> {
+        let (_, bytes) = self.exchange(self.submission(Bytes::from(transaction))).await?;
+        self.read(&bytes)
+    }
+
+    /// Submits the canonical bytes of two or more transactions, one behind the other.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; what became of each transaction stands in the answer.
+    pub async fn submit_many(&self, transactions: Bytes) -> Result<Vec<SubmitResult>, ClientError> {
+        let (_, bytes) = self.exchange(self.submission(transactions)).await?;
+        self.read(&bytes)
+    }
+
+    fn submission(&self, bytes: Bytes) -> Request<Body> {
+        let mut request = self.request(Method::POST, "/v1/transactions", Body::from(bytes));
+        let kind = "application/octet-stream".parse().expect("a header value");
+        request.headers_mut().insert(CONTENT_TYPE, kind);
+        request
+    }
+
+    fn request(&self, method: Method, path: &str, body: Body) -> Request<Body> {
+        Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url.as_str()))
+            .header(ACCEPT, "application/json")
+            .body(body)
+            .expect("a checked address and a path of our own make an URI")
+    }
+
+    /// Sends a request and reads the whole answer, which is one of success.
+    async fn exchange(&self, request: Request<Body>) -> Result<(StatusCode, Bytes), ClientError> {
+        let url = || self.url.as_str().to_owned();
+        let whole = async {
+            let answer = self.http.request(request).await.map_err(|source| {
+                if source.is_connect() {
+                    ClientError::Unreachable { url: url(), source }
+                } else {
+                    ClientError::Broken { url: url(), source }
+                }
+            })?;
+            let status = answer.status();
+            let bytes = axum::body::to_bytes(Body::new(answer.into_body()), ANSWER_BYTES_MAX).await;
+            Ok((status, bytes.map_err(|_| ClientError::NotANode { url: url() })?))
+        };
+        let within = ANSWER_WITHIN;
+        let (status, bytes) = tokio::time::timeout(within, whole)
+            .await
+            .unwrap_or_else(|_| Err(ClientError::TimedOut { url: url(), within }))?;
+        if status.is_success() {
+            return Ok((status, bytes));
+        }
+        let body: ErrorBody = self.read(&bytes)?;
+        Err(ClientError::Refused { status, error: Box::new(body.error) })
+    }
+
+    fn read<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(bytes).map_err(|_| ClientError::NotANode { url: self.url.as_str().to_owned() })
+    }
+
+    fn token(&self) -> Result<String, ClientError> {
+        use std::io::Read as _;
+        let missing = |source| ClientError::NoToken { file: self.token_file.clone(), source };
+        let file = self.token_file.as_ref().ok_or_else(|| missing(std::io::ErrorKind::NotFound.into()))?;
+        let mut text = String::new();
+        let file = std::fs::File::open(file).map_err(missing)?;
+        file.take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(missing)?;
+        Ok(text.trim().to_owned())
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        let message = error.to_string();
+        match &error {
+            ClientError::Unreachable { source, .. } => Self::unreachable("no-node", message)
+                .because(source)
+                .help("start one: `cairn devnet`; or say where it is: `--node URL`"),
+            ClientError::TimedOut { .. } => Self::timed_out("no-answer", message)
+                .help("is the machine very busy? `cairn --node URL …` asks another node"),
+            ClientError::Broken { source, .. } => Self::unreachable("connection-broken", message)
+                .because(source)
+                .help("did the node stop? `cairn devnet` starts one again"),
+            ClientError::NotANode { .. } => Self::unreachable("not-a-node", message)
+                .help("is something else behind this port, or a node of another version?"),
+            ClientError::Refused { error, .. } => {
+                let failure = Self::failed(error.code.clone(), message);
+                let failure = match &error.rule {
+                    Some(rule) => failure.rule(rule.clone()),
+                    None => failure,
+                };
+                if error.help.is_empty() { failure } else { failure.help(error.help.clone()) }
+            }
+            ClientError::NoToken { file, source } => {
+                let help = match file {
+                    Some(file) => format!("{} must be a file that you can read", file.display()),
+                    None => "say where the node keeps it: `--token-file FILE`".to_owned(),
+                };
+                Self::failed("no-token", message).because(source).help(help)
+            }
+        }
+    }
+}

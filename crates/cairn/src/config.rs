@@ -1,0 +1,306 @@
+//! Settings: flag before environment before `cairn.toml` before default, each with its origin.
+//!
+//! A key that nobody knows is an error, and so is a value of the wrong kind: a setting that was
+//! mistyped never silently means nothing.
+
+use crate::failure::CliError;
+use crate::values;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
+
+/// The longest configuration file that is read.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What a setting holds.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Text,
+    File,
+    Url,
+    Socket,
+    Duration,
+    Size,
+    Number,
+    OneOf(&'static [&'static str]),
+}
+
+/// A setting that exists.
+#[derive(Debug)]
+pub struct Setting {
+    /// The key in `cairn.toml`; the flag has dashes for underlines, the variable is in capitals behind `CAIRN_`.
+    pub key: &'static str,
+    /// What it holds if nobody says anything; none for nothing.
+    default: Option<&'static str>,
+    kind: Kind,
+}
+
+/// The modes of making blocks, as people write them.
+pub const MINE_CHOICES: &[&str] = &["on-transaction", "interval", "manual", "continuous"];
+/// The roles of a node, as people write them.
+pub const ROLE_CHOICES: &[&str] = &["full", "miner", "validator", "light", "tracker"];
+
+/// Every setting, in the order in which they are shown.
+pub const SETTINGS: &[Setting] = &[
+    Setting { key: "node", default: None, kind: Kind::Url },
+    Setting { key: "token_file", default: None, kind: Kind::File },
+    Setting { key: "key_file", default: None, kind: Kind::File },
+    Setting { key: "fee_rate", default: None, kind: Kind::Number },
+    Setting { key: "timeout", default: Some("60s"), kind: Kind::Duration },
+    Setting { key: "data_dir", default: None, kind: Kind::File },
+    Setting { key: "genesis", default: None, kind: Kind::File },
+    Setting { key: "role", default: Some("full"), kind: Kind::OneOf(ROLE_CHOICES) },
+    Setting { key: "api_bind", default: Some("127.0.0.1:7780"), kind: Kind::Socket },
+    Setting { key: "mine", default: None, kind: Kind::OneOf(MINE_CHOICES) },
+    Setting { key: "producer", default: None, kind: Kind::Text },
+    Setting { key: "miner_key", default: None, kind: Kind::File },
+    Setting { key: "cache", default: Some("64MiB"), kind: Kind::Size },
+    Setting { key: "log", default: Some("warn"), kind: Kind::Text },
+];
+
+impl Setting {
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        format!("CAIRN_{}", self.key.to_ascii_uppercase())
+    }
+
+    /// The flag.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.key.replace('_', "-"))
+    }
+
+    /// Checks a value; says what is expected if it is none.
+    fn check(&self, value: &str) -> Result<(), String> {
+        let told = |error: &dyn fmt::Display| error.to_string();
+        match self.kind {
+            Kind::Text | Kind::File if value.is_empty() => Err("a text that is not empty".to_owned()),
+            Kind::Text | Kind::File => Ok(()),
+            Kind::Url => values::NodeUrl::parse(value).map(drop).map_err(|error| told(&error)),
+            Kind::Socket => value
+                .parse::<std::net::SocketAddr>()
+                .map(drop)
+                .map_err(|_| "an address and a port, such as 127.0.0.1:7780, are expected".to_owned()),
+            Kind::Duration => values::parse_duration(value).map(drop).map_err(|error| told(&error)),
+            Kind::Size => values::parse_size(value).map(drop).map_err(|error| told(&error)),
+            Kind::Number => value.parse::<u64>().map(drop).map_err(|_| "a whole number is expected".to_owned()),
+            Kind::OneOf(choices) if choices.contains(&value) => Ok(()),
+            Kind::OneOf(choices) => Err(format!("one of {} is expected", choices.join(", "))),
+        }
+    }
+}
+
+/// Who set a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag of the command.
+    Flag(String),
+    /// A variable of the environment.
+    Environment(String),
+    /// A line of the file.
+    File(PathBuf, usize),
+    /// Nobody: the program's own choice.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+            Self::Environment(variable) => write!(f, "environment {variable}"),
+            Self::File(file, line) => write!(f, "{}:{line}", file.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// All settings with their origins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    values: BTreeMap<&'static str, (String, Origin)>,
+    file: PathBuf,
+}
+
+impl Settings {
+    /// Reads `file`, which must exist if it was `asked` for, and the environment.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, is not TOML, or has an unknown key or a wrong value; or if a
+    /// variable has a wrong value.
+    pub fn load(
+        file: &Path,
+        asked: bool,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, CliError> {
+        let mut settings = Self { values: BTreeMap::new(), file: file.to_owned() };
+        for setting in SETTINGS {
+            if let Some(default) = setting.default {
+                settings.values.insert(setting.key, (default.to_owned(), Origin::Default));
+            }
+        }
+        if let Some(text) = read(file, asked)? {
+            settings.take_file(&text)?;
+        }
+        for setting in SETTINGS {
+            let variable = setting.variable();
+            let Some(value) = environment(&variable).filter(|value| !value.is_empty()) else {
+                continue;
+            };
+            setting.check(&value).map_err(|expected| wrong_value(&variable, &value, &expected))?;
+            settings.values.insert(setting.key, (value, Origin::Environment(variable)));
+        }
+        Ok(settings)
+    }
+
+    /// Puts the value of a flag before all others.
+    ///
+    /// # Errors
+    ///
+    /// If the value is of the wrong kind.
+    pub fn flag(&mut self, key: &'static str, value: Option<String>) -> Result<(), CliError> {
+        let setting = SETTINGS.iter().find(|setting| setting.key == key).expect("only known keys have flags");
+        if let Some(value) = value {
+            let flag = setting.flag();
+            setting.check(&value).map_err(|expected| wrong_value(&flag, &value, &expected))?;
+            self.values.insert(setting.key, (value, Origin::Flag(flag)));
+        }
+        Ok(())
+    }
+
+    /// The value of a setting; none if nobody set it and it has no default.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(|(value, _)| value.as_str())
+    }
+
+    /// Who set a setting; none if nobody did and it has no default.
+    pub fn origin(&self, key: &str) -> Option<&Origin> {
+        self.values.get(key).map(|(_, origin)| origin)
+    }
+
+    /// The configuration file, whether it exists or not.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Takes the settings of the file's text.
+    fn take_file(&mut self, text: &str) -> Result<(), CliError> {
+        let name = self.file.display().to_string();
+        let table = DeTable::parse(text).map_err(|error| {
+            CliError::usage("config-syntax", format!("{name} is not TOML"))
+                .at(&name, text, error.span().unwrap_or(0..0), error.message())
+        })?;
+        for (key, value) in table.get_ref() {
+            let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key.get_ref().as_ref()) else {
+                return Err(unknown_key(&name, text, key.get_ref(), key.span()));
+            };
+            let found = match value.get_ref() {
+                DeValue::String(found) => found.to_string(),
+                DeValue::Integer(found) => found.to_string(),
+                _ => String::new(),
+            };
+            setting.check(&found).map_err(|expected| {
+                CliError::usage("config-value", format!("`{}` has a wrong value", setting.key))
+                    .at(&name, text, value.span(), expected)
+            })?;
+            let line = text.get(..key.span().start).unwrap_or_default().matches('\n').count() + 1;
+            self.values.insert(setting.key, (found, Origin::File(self.file.clone(), line)));
+        }
+        Ok(())
+    }
+}
+
+fn unknown_key(file: &str, text: &str, key: &str, span: std::ops::Range<usize>) -> CliError {
+    let keys = SETTINGS.iter().map(|setting| setting.key);
+    let help = match values::nearest(key, keys.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the keys are {}", keys.collect::<Vec<_>>().join(", ")),
+    };
+    CliError::usage("config-key", format!("`{key}` is no setting"))
+        .at(file, text, span, "unknown key")
+        .help(help)
+}
+
+fn wrong_value(where_from: &str, value: &str, expected: &str) -> CliError {
+    CliError::usage("wrong-value", format!("{where_from} is \"{value}\": {expected}"))
+}
+
+/// The text of the file; none if it does not exist and nobody asked for it.
+fn read(file: &Path, asked: bool) -> Result<Option<String>, CliError> {
+    let unreadable = |error: &std::io::Error| {
+        CliError::usage("config-unreadable", format!("{} cannot be read", file.display())).because(error)
+    };
+    match std::fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked => return Ok(None),
+        Err(error) => return Err(unreadable(&error)),
+        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
+            let limit = FILE_BYTES_MAX;
+            let message = format!("{} has {} bytes, at most {limit} are read", file.display(), metadata.len());
+            return Err(CliError::usage("config-too-large", message));
+        }
+        Ok(_) => {}
+    }
+    std::fs::read_to_string(file).map(Some).map_err(|error| unreadable(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Settings, CliError> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("cairn.toml");
+        std::fs::write(&file, text).unwrap();
+        Settings::load(&file, true, |name| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+        let text = "\n# mine\ntimeout = \"5s\"\nnode = \"http://127.0.0.1:1\"\n";
+        let mut settings = load(text, &[("CAIRN_NODE", "http://127.0.0.1:2")]).unwrap();
+        assert_eq!(settings.get("cache"), Some("64MiB"));
+        assert_eq!(settings.origin("cache"), Some(&Origin::Default));
+        assert_eq!(settings.get("timeout"), Some("5s"));
+        assert!(matches!(settings.origin("timeout"), Some(Origin::File(_, 3))));
+        assert_eq!(settings.get("node"), Some("http://127.0.0.1:2"));
+        assert_eq!(settings.origin("node"), Some(&Origin::Environment("CAIRN_NODE".to_owned())));
+        settings.flag("node", Some("http://127.0.0.1:3".to_owned())).unwrap();
+        assert_eq!(settings.get("node"), Some("http://127.0.0.1:3"));
+        assert_eq!(settings.origin("node").unwrap().to_string(), "flag --node");
+        settings.flag("node", None).unwrap();
+        assert_eq!(settings.get("node"), Some("http://127.0.0.1:3"));
+    }
+
+    #[test]
+    fn a_key_that_nobody_knows_is_an_error_with_a_guess() {
+        let error = load("nod = \"http://127.0.0.1:1\"\n", &[]).unwrap_err();
+        assert_eq!(error.code(), "config-key");
+        let error = load("[node]\nurl = 1\n", &[]).unwrap_err();
+        assert_eq!(error.code(), "config-value");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_an_error_wherever_it_comes_from() {
+        for text in ["timeout = \"soon\"", "node = \"ftp://x\"", "role = \"king\"", "cache = true", "mine = 3"] {
+            assert_eq!(load(text, &[]).unwrap_err().code(), "config-value", "{text}");
+        }
+        assert_eq!(load("", &[("CAIRN_TIMEOUT", "soon")]).unwrap_err().code(), "wrong-value");
+        let mut settings = load("", &[]).unwrap();
+        let error = settings.flag("role", Some("king".to_owned())).unwrap_err();
+        assert!(error.message().contains("full, miner"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_nobody_asked_for_may_be_missing() {
+        let missing = Path::new("/nonexistent/cairn.toml");
+        assert!(Settings::load(missing, false, |_| None).is_ok());
+        assert_eq!(Settings::load(missing, true, |_| None).unwrap_err().code(), "config-unreadable");
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_an_error() {
+        assert_eq!(load("node = ", &[]).unwrap_err().code(), "config-syntax");
+    }
+}

@@ -1,0 +1,404 @@
+//! The news of a node, numbered and kept, so that a listener who was away can go on where it was.
+//!
+//! # Provided
+//!
+//! - Ids grow, and none is ever given twice: not after the process was killed, not after a power cut.
+//! - What was delivered survives the end of the process. At least the newest [`EVENTS_KEPT`] events
+//!   can be asked for again.
+//! - Whoever asks for what is not kept, or never was, is told to start anew.
+//! - A listener costs nothing while it is slow, and is sent away when it falls too far behind.
+//!
+//! # Not provided
+//!
+//! After a power cut the newest events may be gone: they are written, not synced, so that news costs
+//! no wait for the disk. Ids are therefore reserved durably in steps of [`ID_STEP`], and after any
+//! start but one that follows a clean stop the next id is the first of a new step.
+
+mod record;
+
+use crate::api::views::EventView;
+use axum::body::Bytes;
+use cairn_store::StoreError;
+use cairn_store::backend::Disk;
+use cairn_store::log::{Log, Position, Settings};
+use record::Record;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// How many events are kept at least, once there are so many.
+pub const EVENTS_KEPT: usize = 20_000;
+/// How many ids are reserved at once.
+pub const ID_STEP: u64 = 1 << 16;
+/// How many events a listener may be behind.
+pub const LAG_MAX: usize = 12_000;
+/// How many listeners there are at most.
+pub const SUBSCRIBERS_MAX: usize = 64;
+/// The most bytes that are given to a listener at once.
+const BATCH_BYTES_MAX: usize = 64 * 1024;
+/// The name of the log.
+const LOG_NAME: &str = "events";
+/// The length of a segment of the log, in bytes.
+const SEGMENT_BYTES: u32 = 4 * 1024 * 1024;
+/// How many bytes wait in memory to be written at once.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// The most bytes of events in one record.
+const RECORD_BYTES_MAX: usize = 1024 * 1024;
+
+/// All events that are kept, and who listens. Shared by the node, which writes, and listeners.
+#[derive(Debug)]
+pub struct Events {
+    kept: Mutex<Kept>,
+    /// The newest id; closed when the node stops.
+    newest: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    log: Log,
+    /// The id of the next event.
+    next: u64,
+    /// Ids below are reserved.
+    reserved: u64,
+    /// The id before the oldest event that is kept.
+    floor: u64,
+    window: VecDeque<Frame>,
+    /// Where records start, and the first id of each, oldest first.
+    records: VecDeque<(u64, Position)>,
+    /// The newest id that the log holds; events above it wait for room on the disk.
+    logged: u64,
+    subscribers: usize,
+    closed: bool,
+}
+
+/// An event, ready to be sent.
+#[derive(Clone, Debug)]
+struct Frame {
+    id: u64,
+    bytes: Bytes,
+}
+
+/// Someone who listens; dropping it ends that.
+#[derive(Debug)]
+pub struct Subscription {
+    events: Arc<Events>,
+    newest: watch::Receiver<u64>,
+    /// The id of the event sent last.
+    after: u64,
+    /// Whether it still reads what was there when it came.
+    catches_up: bool,
+    /// What is to be told first.
+    reset: Option<&'static str>,
+}
+
+/// What a listener gets next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Events, as they go over the wire.
+    Frames(Bytes),
+    /// The last that it gets: it was too slow and comes again.
+    Last(Bytes),
+    /// The node is stopping.
+    Closed,
+}
+
+impl Events {
+    /// Opens the events of the network with `identity` in a directory.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails or is full.
+    pub fn open(disk: Arc<dyn Disk>, identity: [u8; 32]) -> Result<Arc<Self>, StoreError> {
+        let settings = Settings { segment_bytes: SEGMENT_BYTES, buffer_bytes: BUFFER_BYTES };
+        let (log, opened) = Log::open(disk, LOG_NAME, identity, settings, None)?;
+        let mut kept = Kept {
+            next: 1,
+            reserved: 1,
+            floor: 0,
+            window: VecDeque::new(),
+            records: VecDeque::new(),
+            logged: 0,
+            subscribers: 0,
+            closed: false,
+            log,
+        };
+        kept.restore(opened.start)?;
+        kept.reserve()?;
+        let newest = watch::Sender::new(kept.newest());
+        Ok(Arc::new(Self { kept: Mutex::new(kept), newest }))
+    }
+
+    /// Numbers events, writes them down and wakes those who listen.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails. If it is full the events are delivered all the same, and written down
+    /// with the next ones for which there is room.
+    pub fn publish(&self, events: &[EventView]) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let newest = {
+            let mut kept = self.lock();
+            kept.publish(events)?;
+            kept.newest()
+        };
+        self.newest.send_replace(newest);
+        Ok(())
+    }
+
+    /// The id of the newest event; 0 if there was none.
+    pub fn newest(&self) -> u64 {
+        self.lock().newest()
+    }
+
+    /// How many listen.
+    pub fn subscribers(&self) -> usize {
+        self.lock().subscribers
+    }
+
+    /// Listens to what comes after the event `after`, or from now on. None if too many listen.
+    pub fn subscribe(self: &Arc<Self>, after: Option<u64>) -> Option<Subscription> {
+        let mut kept = self.lock();
+        if kept.subscribers >= SUBSCRIBERS_MAX || kept.closed {
+            return None;
+        }
+        kept.subscribers += 1;
+        let newest = kept.newest();
+        let (after, reset) = match after {
+            None => (newest, None),
+            Some(asked) => match kept.why_not(asked) {
+                None => (asked, None),
+                Some(reason) => (newest, Some(reason)),
+            },
+        };
+        let newest = self.newest.subscribe();
+        Some(Subscription { events: Arc::clone(self), newest, after, catches_up: true, reset })
+    }
+
+    /// Ends all subscriptions and marks a clean stop, so that ids go on without a gap.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails or is full.
+    pub fn close(&self) -> Result<(), StoreError> {
+        let result = {
+            let mut kept = self.lock();
+            kept.closed = true;
+            kept.mark_clean()
+        };
+        self.newest.send_modify(|_| {});
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        // A panic under the lock leaves at worst events that are not written down.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    /// Reads the log.
+    fn restore(&mut self, start: Position) -> Result<(), StoreError> {
+        let mut clean = None;
+        let mut scan = self.log.scan(start);
+        while let Some(item) = scan.next() {
+            let (position, bytes) = item?;
+            clean = None;
+            match Record::decode(&bytes) {
+                Some(Record::Events(frames)) => {
+                    self.records.push_back((frames.first().map_or(0, |(id, _)| *id), position));
+                    for (id, bytes) in frames {
+                        // After the disk was full some events may have been written twice.
+                        if id > self.newest() {
+                            self.push(Frame { id, bytes });
+                        }
+                    }
+                }
+                Some(Record::Reserved(below)) => self.reserved = self.reserved.max(below),
+                Some(Record::Clean(next)) => clean = Some(next),
+                // A later release may write other records; ids stay reserved all the same.
+                None => {}
+            }
+        }
+        let seen = self.newest();
+        self.next = clean.filter(|next| *next > seen).unwrap_or(self.reserved).max(seen + 1);
+        self.logged = seen;
+        Ok(())
+    }
+
+    /// Reserves the next ids durably.
+    fn reserve(&mut self) -> Result<(), StoreError> {
+        let below = self.next.saturating_add(ID_STEP);
+        self.log.append(&Record::Reserved(below).encode())?;
+        self.log.sync()?;
+        self.reserved = below;
+        Ok(())
+    }
+
+    fn newest(&self) -> u64 {
+        self.window.back().map_or(self.floor, |event| event.id)
+    }
+
+    fn push(&mut self, event: Frame) {
+        self.window.push_back(event);
+        if self.window.len() > EVENTS_KEPT {
+            self.floor = self.window.pop_front().map_or(self.floor, |event| event.id);
+        }
+    }
+
+    fn publish(&mut self, events: &[EventView]) -> Result<(), StoreError> {
+        let mut frames = Vec::with_capacity(events.len() * 256);
+        let mut ends = Vec::with_capacity(events.len());
+        for event in events {
+            if self.next >= self.reserved {
+                match self.reserve() {
+                    Err(error) if error.is_full() => {
+                        // Without room no id can be reserved; a gap of a whole step keeps ids apart.
+                        self.reserved = self.reserved.saturating_add(ID_STEP);
+                    }
+                    result => result?,
+                }
+            }
+            record::write_frame(self.next, event, &mut frames);
+            ends.push((self.next, frames.len()));
+            self.next += 1;
+        }
+        let frames = Bytes::from(frames);
+        let mut start = 0;
+        for (id, end) in ends {
+            self.push(Frame { id, bytes: frames.slice(start..end) });
+            start = end;
+        }
+        match self.write() {
+            Err(error) if error.is_full() => {
+                tracing::warn!("no room for events: they are delivered but not kept");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Writes down the events that are not in the log yet, and gives back room.
+    fn write(&mut self) -> Result<(), StoreError> {
+        let mut at = self.window.partition_point(|event| event.id <= self.logged);
+        while let Some(first) = self.window.get(at) {
+            let first = first.id;
+            let mut bytes = 0;
+            let rest = self.window.range(at..);
+            let count = rest
+                .take_while(|event| {
+                    bytes += event.bytes.len();
+                    bytes <= RECORD_BYTES_MAX
+                })
+                .count()
+                .max(1);
+            let record = record::encode_events(
+                self.window.range(at..at + count).map(|event| (event.id, &*event.bytes)),
+            );
+            let position = self.log.append(&record)?;
+            self.records.push_back((first, position));
+            at += count;
+        }
+        self.log.write_through()?;
+        self.logged = self.newest();
+        self.give_back_room()
+    }
+
+    /// Removes segments of which no event is kept any more.
+    fn give_back_room(&mut self) -> Result<(), StoreError> {
+        let mut needed = None;
+        while let Some((first, position)) = self.records.front().copied() {
+            // The record holds a kept event if the next one begins above the floor.
+            let is_needed = self.records.get(1).is_none_or(|(next, _)| *next > self.floor + 1);
+            if is_needed || first > self.floor {
+                needed = Some(position.segment);
+                break;
+            }
+            self.records.pop_front();
+        }
+        match needed {
+            Some(segment) if self.log.start().segment < segment => {
+                // The reservation may stand in what goes: it is written again first.
+                self.log.append(&Record::Reserved(self.reserved).encode())?;
+                self.log.sync()?;
+                        self.log.remove_before(segment)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn mark_clean(&mut self) -> Result<(), StoreError> {
+        self.log.append(&Record::Clean(self.next).encode())?;
+        self.log.sync()
+    }
+
+    /// Why a listener cannot go on behind the event `after`; none if it can.
+    fn why_not(&self, after: u64) -> Option<&'static str> {
+        if after == self.floor || self.window.binary_search_by_key(&after, |event| event.id).is_ok() {
+            None
+        } else if after < self.floor {
+            Some("too-old")
+        } else {
+            Some("unknown-id")
+        }
+    }
+
+    /// Events behind `after`, at most so many that they fit a batch; and how many are behind it in all.
+    fn batch(&self, after: u64) -> (Vec<u8>, u64, usize) {
+        let start = self.window.partition_point(|event| event.id <= after);
+        let mut bytes = Vec::new();
+        let mut last = after;
+        for event in self.window.range(start..) {
+            if !bytes.is_empty() && bytes.len() + event.bytes.len() > BATCH_BYTES_MAX {
+                break;
+            }
+            bytes.extend_from_slice(&event.bytes);
+            last = event.id;
+        }
+        (bytes, last, self.window.len() - start)
+    }
+}
+
+impl Subscription {
+    /// What comes next; waits until there is something.
+    pub async fn next(&mut self) -> Delivery {
+        loop {
+            if let Some(delivery) = self.take() {
+                return delivery;
+            }
+            if self.newest.changed().await.is_err() {
+                return Delivery::Closed;
+            }
+        }
+    }
+
+    /// What is there already.
+    fn take(&mut self) -> Option<Delivery> {
+        self.newest.mark_unchanged();
+        let kept = self.events.lock();
+        if let Some(reason) = self.reset.take() {
+            return Some(Delivery::Frames(record::reset_frame(reason, self.after, kept.next).into()));
+        }
+        let (bytes, last, behind) = kept.batch(self.after);
+        let is_lost = kept.why_not(self.after).is_some();
+        if is_lost || (behind > LAG_MAX && !self.catches_up) {
+            return Some(Delivery::Last(record::slow_frame(self.after).into()));
+        }
+        if bytes.is_empty() {
+            return kept.closed.then_some(Delivery::Closed);
+        }
+        self.catches_up &= last < kept.newest();
+        self.after = last;
+        Some(Delivery::Frames(bytes.into()))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.events.lock().subscribers -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Events as bytes: the frames of the stream, and the records of the log that hold them.
+//!
+//! A frame is what goes over the wire (WHATWG HTML, 9.2 Server-sent events). A record is a byte that
+//! says its kind, then, integers little-endian: `1` and events, each `id u64 ‖ length u32 ‖ frame`;
+//! `2` and the u64 below which ids are reserved; `3` and the next id after a clean stop.
+
+use crate::api::views::EventView;
+use axum::body::Bytes;
+use std::io::Write as _;
+
+const KIND_EVENTS: u8 = 1;
+const KIND_RESERVED: u8 = 2;
+const KIND_CLEAN: u8 = 3;
+
+/// What one record of the log says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// Events with their ids.
+    Events(Vec<(u64, Bytes)>),
+    /// Ids below are reserved.
+    Reserved(u64),
+    /// The program stopped cleanly; this is the next id.
+    Clean(u64),
+}
+
+impl Record {
+    /// The bytes of a record without events.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let (kind, number) = match self {
+            Self::Events(frames) => return encode_events(frames.iter().map(|(id, frame)| (*id, &**frame))),
+            Self::Reserved(below) => (KIND_RESERVED, below),
+            Self::Clean(next) => (KIND_CLEAN, next),
+        };
+        let mut bytes = vec![kind];
+        bytes.extend_from_slice(&number.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a record; none if its kind or form is unknown.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        match *kind {
+            KIND_EVENTS => decode_events(rest).map(Self::Events),
+            KIND_RESERVED => rest.try_into().ok().map(u64::from_le_bytes).map(Self::Reserved),
+            KIND_CLEAN => rest.try_into().ok().map(u64::from_le_bytes).map(Self::Clean),
+            _ => None,
+        }
+    }
+}
+
+/// The bytes of a record of events.
+pub(super) fn encode_events<'a>(frames: impl Iterator<Item = (u64, &'a [u8])>) -> Vec<u8> {
+    let mut bytes = vec![KIND_EVENTS];
+    for (id, frame) in frames {
+        let length = u32::try_from(frame.len()).expect("an event names at most 2,000 blocks");
+        bytes.extend_from_slice(&id.to_le_bytes());
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(frame);
+    }
+    bytes
+}
+
+fn decode_events(bytes: &[u8]) -> Option<Vec<(u64, Bytes)>> {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let mut frames = Vec::new();
+    let mut at = 0;
+    while let Some((id, rest)) = bytes.get(at..)?.split_first_chunk() {
+        let (length, _) = rest.split_first_chunk()?;
+        let start = at + 12;
+        let end = start.checked_add(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        bytes.get(start..end)?;
+        frames.push((u64::from_le_bytes(*id), bytes.slice(start..end)));
+        at = end;
+    }
+    (at == bytes.len()).then_some(frames)
+}
+
+/// Appends the frame of an event.
+pub(super) fn write_frame(id: u64, event: &EventView, out: &mut Vec<u8>) {
+    write!(out, "id: {id}\nevent: {}\ndata: ", event.name()).expect("writing to memory does not fail");
+    serde_json::to_writer(&mut *out, event).expect("an event has no map and no number that JSON lacks");
+    out.extend_from_slice(b"\n\n");
+}
+
+/// The frame that tells a listener to start anew; it goes on behind the event `after`.
+pub(super) fn reset_frame(reason: &'static str, after: u64, next: u64) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write_frame(after, &EventView::Reset { reason: reason.to_owned(), next }, &mut frame);
+    frame
+}
+
+/// The last that a listener gets who is too slow. Browsers come again by themselves with the id of
+/// the event they got last.
+pub(super) fn slow_frame(after: u64) -> Vec<u8> {
+    format!(": too slow; come again with Last-Event-ID: {after}\n\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_record_reads_back() {
+        let events = vec![(1, Bytes::from_static(b"a")), (7, Bytes::from_static(b"")), (9, "bcd".into())];
+        for record in [Record::Events(events), Record::Reserved(5), Record::Clean(u64::MAX)] {
+            assert_eq!(Record::decode(&record.encode()), Some(record));
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_no_record() {
+        let good = Record::Events(vec![(1, "abc".into())]).encode();
+        for bad in [&[][..], &[0], &[9, 1], &[KIND_RESERVED, 1], &good[..good.len() - 1], &good[..5]] {
+            assert_eq!(Record::decode(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_three_lines_and_an_empty_one() {
+        let frame = String::from_utf8(reset_frame("too-old", 4, 5)).unwrap();
+        let expected = "id: 4\nevent: reset\ndata: {\"type\":\"reset\",\"reason\":\"too-old\",\"next\":5}\n\n";
+        assert_eq!(frame, expected);
+    }
+}

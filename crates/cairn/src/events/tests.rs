@@ -1,0 +1,159 @@
+//! Ids that never repeat, resuming, and what survives which end.
+
+use super::*;
+use crate::api::views::Hash;
+use cairn_store::testing::SimulatedDisk;
+
+const IDENTITY: [u8; 32] = [7; 32];
+
+fn event(height: u64) -> EventView {
+    EventView::Finality { height, id: Hash::default() }
+}
+
+fn publish(events: &Events, heights: std::ops::Range<u64>) {
+    events.publish(&heights.map(event).collect::<Vec<_>>()).unwrap();
+}
+
+/// The ids that a subscription can take without waiting.
+fn take_ids(subscription: &mut Subscription) -> Vec<u64> {
+    let mut ids = Vec::new();
+    while let Some(Delivery::Frames(frames)) = subscription.take() {
+        let text = String::from_utf8(frames.to_vec()).unwrap();
+        ids.extend(text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse::<u64>().ok()));
+    }
+    ids
+}
+
+fn first_text(subscription: &mut Subscription) -> String {
+    match subscription.take() {
+        Some(Delivery::Frames(bytes) | Delivery::Last(bytes)) => String::from_utf8(bytes.to_vec()).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_listener_gets_what_comes_and_can_go_on_where_it_was() {
+    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY).unwrap();
+    publish(&events, 0..3);
+    let mut now = events.subscribe(None).unwrap();
+    let mut all = events.subscribe(Some(0)).unwrap();
+    publish(&events, 3..5);
+    assert_eq!(take_ids(&mut now), [4, 5]);
+    assert_eq!(take_ids(&mut all), [1, 2, 3, 4, 5]);
+    assert_eq!(take_ids(&mut events.subscribe(Some(4)).unwrap()), [5]);
+    assert_eq!(take_ids(&mut events.subscribe(Some(5)).unwrap()), [0_u64; 0]);
+}
+
+#[test]
+fn who_asks_for_what_never_was_is_told_to_start_anew() {
+    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY).unwrap();
+    publish(&events, 0..3);
+    let mut ahead = events.subscribe(Some(99)).unwrap();
+    let text = first_text(&mut ahead);
+    assert!(text.contains("\"reset\"") && text.contains("unknown-id") && text.starts_with("id: 3\n"), "{text}");
+    publish(&events, 3..4);
+    assert_eq!(take_ids(&mut ahead), [4]);
+}
+
+#[test]
+fn who_asks_for_what_is_not_kept_is_told_to_start_anew() {
+    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY).unwrap();
+    let kept = u64::try_from(EVENTS_KEPT).unwrap();
+    publish(&events, 0..kept + 10);
+    assert!(first_text(&mut events.subscribe(Some(9)).unwrap()).contains("too-old"));
+    let mut oldest = events.subscribe(Some(10)).unwrap();
+    assert_eq!(take_ids(&mut oldest), (11..=kept + 10).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_is_too_slow_is_sent_away_and_can_come_again() {
+    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY).unwrap();
+    publish(&events, 0..1);
+    let mut slow = events.subscribe(Some(0)).unwrap();
+    assert_eq!(take_ids(&mut slow), [1]);
+    publish(&events, 0..u64::try_from(LAG_MAX).unwrap() + 1);
+    let Some(Delivery::Last(text)) = slow.take() else { panic!("it is too slow") };
+    assert!(String::from_utf8(text.to_vec()).unwrap().contains("Last-Event-ID: 1\n"));
+    drop(slow);
+    assert_eq!(take_ids(&mut events.subscribe(Some(1)).unwrap()).len(), LAG_MAX + 1);
+}
+
+#[test]
+fn there_are_only_so_many_listeners() {
+    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY).unwrap();
+    let mut all: Vec<_> = (0..SUBSCRIBERS_MAX).map(|_| events.subscribe(None).unwrap()).collect();
+    assert!(events.subscribe(None).is_none());
+    all.pop();
+    assert!(events.subscribe(None).is_some());
+}
+
+#[test]
+fn after_a_clean_stop_ids_go_on_without_a_gap() {
+    let disk = Arc::new(SimulatedDisk::new(1));
+    let events = Events::open(Arc::clone(&disk) as Arc<dyn Disk>, IDENTITY).unwrap();
+    publish(&events, 0..3);
+    events.close().unwrap();
+    assert!(events.subscribe(None).is_none());
+    drop(events);
+    let events = Events::open(disk, IDENTITY).unwrap();
+    publish(&events, 3..4);
+    assert_eq!(take_ids(&mut events.subscribe(Some(2)).unwrap()), [3, 4]);
+}
+
+#[test]
+fn after_the_process_was_killed_all_that_was_delivered_is_there() {
+    let disk = Arc::new(SimulatedDisk::new(1));
+    let events = Events::open(Arc::clone(&disk) as Arc<dyn Disk>, IDENTITY).unwrap();
+    publish(&events, 0..3);
+    drop(events);
+    let events = Events::open(disk, IDENTITY).unwrap();
+    publish(&events, 3..4);
+    assert_eq!(take_ids(&mut events.subscribe(Some(1)).unwrap()), [2, 3, 1 + ID_STEP]);
+}
+
+#[test]
+fn after_a_power_cut_no_id_comes_again() {
+    let disk = SimulatedDisk::new(1);
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY).unwrap();
+    publish(&events, 0..ID_STEP + 3);
+    for seed in 0..20 {
+        let events = Events::open(Arc::new(disk.survivors(seed)), IDENTITY).unwrap();
+        publish(&events, 0..1);
+        assert!(events.newest() > ID_STEP + 3, "seed {seed}: {}", events.newest());
+        let mut lost = events.subscribe(Some(ID_STEP + 3)).unwrap();
+        let text = first_text(&mut lost);
+        let resumed = text.starts_with(&format!("id: {}\n", events.newest()));
+        assert!(resumed || text.contains("reset"), "seed {seed}: {text}");
+    }
+}
+
+#[test]
+fn without_room_events_are_delivered_and_written_down_later() {
+    let disk = SimulatedDisk::new(1);
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY).unwrap();
+    publish(&events, 0..2);
+    disk.set_capacity(0);
+    publish(&events, 2..2002);
+    assert_eq!(take_ids(&mut events.subscribe(Some(1)).unwrap()).len(), 2001);
+    disk.set_capacity(u64::MAX);
+    publish(&events, 2002..2003);
+    drop(events);
+    let events = Events::open(Arc::new(disk.after_kill()), IDENTITY).unwrap();
+    assert_eq!(take_ids(&mut events.subscribe(Some(1)).unwrap()).len(), 2002);
+}
+
+#[test]
+fn the_log_gives_back_room_and_keeps_its_ids() {
+    let disk = SimulatedDisk::new(1);
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY).unwrap();
+    for round in 0..40 {
+        publish(&events, round * 5_000..(round + 1) * 5_000);
+    }
+    let bytes = events.lock().log.bytes();
+    assert!(bytes < 4 * u64::from(SEGMENT_BYTES), "{bytes}");
+    drop(events);
+    let events = Events::open(Arc::new(disk.after_kill()), IDENTITY).unwrap();
+    publish(&events, 0..1);
+    assert!(events.newest() > 200_000);
+    assert_eq!(take_ids(&mut events.subscribe(Some(190_000)).unwrap()).len(), 10_001);
+}

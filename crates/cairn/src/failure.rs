@@ -1,0 +1,313 @@
+//! How a command fails: a stable code, what happened, why, and what to type next.
+//!
+//! People read a [miette] diagnostic on stderr, with a caret where a file is to blame; `--json`
+//! writes the same facts as one object on stdout. The exit status says which kind of failure it was.
+
+use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::process::ExitCode;
+
+/// What the exit status tells a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Refused or failed: 1.
+    Failed,
+    /// Wrong usage: 2.
+    Usage,
+    /// The node could not be reached: 3.
+    Unreachable,
+    /// Timed out: 4.
+    TimedOut,
+}
+
+impl Exit {
+    /// The exit status.
+    pub const fn status(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::TimedOut => 4,
+        }
+    }
+}
+
+/// The places in a text that are to blame, at least one.
+#[derive(Debug)]
+struct Snippet {
+    source: miette::NamedSource<String>,
+    labels: Vec<(Range<usize>, String)>,
+}
+
+/// One step of an explanation, and the step behind it.
+#[derive(Debug)]
+struct Cause {
+    text: String,
+    next: Option<Box<Self>>,
+}
+
+/// A command failed.
+#[derive(Debug)]
+pub struct CliError {
+    exit: Exit,
+    code: Cow<'static, str>,
+    rule: Option<String>,
+    message: String,
+    help: Option<String>,
+    cause: Option<Box<Cause>>,
+    snippet: Option<Box<Snippet>>,
+}
+
+impl CliError {
+    /// Something was refused or failed: exit status 1. `code` is in kebab case and never changes its meaning.
+    pub fn failed(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, code.into(), message.into())
+    }
+
+    /// The command was used wrongly: exit status 2.
+    pub fn usage(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, code.into(), message.into())
+    }
+
+    /// The node could not be reached: exit status 3.
+    pub fn unreachable(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(Exit::Unreachable, code.into(), message.into())
+    }
+
+    /// Something took too long: exit status 4.
+    pub fn timed_out(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(Exit::TimedOut, code.into(), message.into())
+    }
+
+    const fn new(exit: Exit, code: Cow<'static, str>, message: String) -> Self {
+        Self { exit, code, rule: None, message, help: None, cause: None, snippet: None }
+    }
+
+    /// With what to type or do next.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// With the number of the rule that was broken.
+    #[must_use]
+    pub fn rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
+        self
+    }
+
+    /// With the error that led here, and those behind it.
+    #[must_use]
+    pub fn because(mut self, error: &dyn std::error::Error) -> Self {
+        self.cause = Some(Cause::of(error));
+        self
+    }
+
+    /// With the place in `text`, the content of `file`, that is to blame.
+    #[must_use]
+    pub fn at(self, file: &str, text: &str, span: Range<usize>, label: impl Into<String>) -> Self {
+        self.at_all(file, text, vec![(span, label.into())])
+    }
+
+    /// With all places in `text`, the content of `file`, that are to blame.
+    #[must_use]
+    pub fn at_all(mut self, file: &str, text: &str, mut labels: Vec<(Range<usize>, String)>) -> Self {
+        for (span, _) in &mut labels {
+            // A span behind the end would show nothing: point at the end instead.
+            *span = span.start.min(text.len())..span.end.min(text.len());
+        }
+        let source = miette::NamedSource::new(file, text.to_owned());
+        self.snippet = (!labels.is_empty()).then(|| Box::new(Snippet { source, labels }));
+        self
+    }
+
+    /// What kind of failure it is.
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The code.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// What happened, without the causes.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Writes the error where people or programs look for it, and returns the exit status.
+    pub fn report(&self, json: bool) -> ExitCode {
+        if json {
+            crate::output::print_line(&self.to_json());
+        } else {
+            crate::output::eprint_text(&self.to_text(crate::output::colours_on_stderr()));
+        }
+        ExitCode::from(self.exit.status())
+    }
+
+    /// One line: the message and all its causes.
+    fn message_with_causes(&self) -> String {
+        let mut text = self.message.clone();
+        let mut next = self.cause.as_deref();
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.text);
+            next = cause.next.as_deref();
+        }
+        text
+    }
+
+    /// The object that `--json` writes.
+    fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Outer<'a> {
+            error: Inner<'a>,
+        }
+        #[derive(Serialize)]
+        struct Inner<'a> {
+            code: &'a str,
+            rule: Option<&'a str>,
+            message: String,
+            help: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            line: Option<usize>,
+        }
+        let line = self.snippet.as_ref().and_then(|snippet| {
+            let (first, _) = snippet.labels.first()?;
+            Some(snippet.source.inner().get(..first.start)?.matches('\n').count() + 1)
+        });
+        let inner = Inner {
+            code: &self.code,
+            rule: self.rule.as_deref(),
+            message: self.message_with_causes(),
+            help: self.help.as_deref().unwrap_or_default(),
+            line,
+        };
+        serde_json::to_string(&Outer { error: inner }).expect("texts are JSON")
+    }
+
+    /// The diagnostic for people.
+    fn to_text(&self, colours: bool) -> String {
+        let theme = if colours {
+            miette::GraphicalTheme::unicode()
+        } else {
+            miette::GraphicalTheme::unicode_nocolor()
+        };
+        let width = crate::output::columns_of_stderr().clamp(40, 100);
+        let handler = miette::GraphicalReportHandler::new_themed(theme)
+            .with_width(width)
+            .with_links(false)
+            .with_context_lines(1);
+        let mut text = String::new();
+        match handler.render_report(&mut text, self) {
+            Ok(()) => text,
+            Err(fmt::Error) => format!("error[{}]: {self}\n", self.code),
+        }
+    }
+}
+
+impl Cause {
+    fn of(error: &dyn std::error::Error) -> Box<Self> {
+        Box::new(Self { text: error.to_string(), next: error.source().map(Self::of) })
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.next.as_deref().map(|cause| cause as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CliError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl miette::Diagnostic for CliError {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let text = match &self.rule {
+            Some(rule) => format!("error[{}] {rule}", self.code),
+            None => format!("error[{}]", self.code),
+        };
+        Some(Box::new(text))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.snippet.as_ref().map(|snippet| &snippet.source as &dyn miette::SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
+        let snippet = self.snippet.as_ref()?;
+        Some(Box::new(snippet.labels.iter().map(|(span, label)| {
+            let label = Some(label.clone()).filter(|label| !label.is_empty());
+            miette::LabeledSpan::new(label, span.start, span.len())
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> CliError {
+        let text = "node = 7\nnods = \"x\"\n";
+        CliError::failed("unknown-key", "the key nods is unknown")
+            .at("cairn.toml", text, 9..13, "no such key")
+            .help("did you mean `node`?")
+    }
+
+    #[test]
+    fn people_see_code_place_and_help() {
+        let text = example().to_text(false);
+        for part in ["error[unknown-key]", "the key nods is unknown", "cairn.toml:2:1", "no such key", "`node`?"]
+        {
+            assert!(text.contains(part), "{part:?} is missing in\n{text}");
+        }
+        assert!(!text.contains('\u{1b}'), "no colours were asked for:\n{text}");
+    }
+
+    #[test]
+    fn programs_see_the_same_as_one_line_of_json() {
+        let json: serde_json::Value = serde_json::from_str(&example().to_json()).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"error": {"code": "unknown-key", "rule": null, "message": "the key nods is unknown",
+                "help": "did you mean `node`?", "line": 2}})
+        );
+    }
+
+    #[test]
+    fn causes_are_shown_to_both() {
+        let error = std::io::Error::other("the disk is on fire");
+        let failure = CliError::failed("x", "it failed").because(&error);
+        assert!(failure.to_text(false).contains("the disk is on fire"));
+        assert!(failure.to_json().contains("the disk is on fire"));
+    }
+
+    #[test]
+    fn a_span_behind_the_end_is_still_shown() {
+        let text = CliError::failed("x", "y").at("f", "ab", 7..9, "here").to_text(false);
+        assert!(text.contains("f:1"), "{text}");
+    }
+}

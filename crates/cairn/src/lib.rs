@@ -1,0 +1,18 @@
+//! How it meets the world: the command line, the HTTP interface and the node that runs behind them.
+//!
+//! Everything here is a library, so that tests and examples can use its parts; the program is
+//! [`main`].
+
+pub mod api;
+pub mod config;
+pub mod events;
+pub mod failure;
+pub mod output;
+pub mod paths;
+pub mod run;
+pub mod values;
+
+/// Runs the program with the arguments of this process and returns its exit status.
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

@@ -1,0 +1,207 @@
+//! Where things lie: the XDG directories, and the register of running nodes.
+//!
+//! A running node writes one small file into the runtime directory, so that commands find it
+//! without being told. A file whose process is gone is ignored and taken away.
+
+use crate::failure::CliError;
+use etcetera::base_strategy::{BaseStrategy as _, Xdg};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The longest file of the register that is read.
+const RECORD_BYTES_MAX: u64 = 64 * 1024;
+/// The most files of the register that are read.
+const RECORDS_MAX: usize = 1024;
+
+/// The directories of the program (XDG Base Directory Specification).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directories {
+    /// Settings: `$XDG_CONFIG_HOME/cairn`.
+    pub config: PathBuf,
+    /// One directory a network: `$XDG_DATA_HOME/cairn`.
+    pub data: PathBuf,
+    /// The register of running nodes: `$XDG_RUNTIME_DIR/cairn`.
+    pub runtime: PathBuf,
+}
+
+impl Directories {
+    /// The directories of this user.
+    ///
+    /// # Errors
+    ///
+    /// If the user has no home directory.
+    pub fn of_user() -> Result<Self, CliError> {
+        let xdg = Xdg::new().map_err(|error| {
+            CliError::failed("no-home", "the home directory is unknown")
+                .because(&error)
+                .help("set HOME, or XDG_CONFIG_HOME and XDG_DATA_HOME")
+        })?;
+        let runtime = match xdg.runtime_dir() {
+            Some(directory) => directory.join("cairn"),
+            None => std::env::temp_dir().join(format!("cairn-{}", rustix::process::getuid().as_raw())),
+        };
+        Ok(Self { config: xdg.config_dir().join("cairn"), data: xdg.data_dir().join("cairn"), runtime })
+    }
+
+    /// Where a network is kept if nothing else is said.
+    pub fn data_of(&self, network: &str) -> PathBuf {
+        // A network's name is anybody's text: only plain characters may become part of a path.
+        let plain = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+        let name: String = network.chars().map(|it| if plain(it) { it } else { '_' }).collect();
+        self.data.join(name)
+    }
+}
+
+/// A running node, as the register knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningNode {
+    /// The process.
+    pub pid: u32,
+    /// The node's own name.
+    pub name: String,
+    /// The address of its HTTP interface.
+    pub api: String,
+    /// The network's name.
+    pub network: String,
+    /// The id of block 0.
+    pub identity: String,
+    /// Where the node keeps its chain.
+    pub data_dir: PathBuf,
+    /// The file that holds the token for what changes the node.
+    pub token_file: PathBuf,
+}
+
+/// The file of a running node in the register; dropping it takes the file away.
+#[derive(Debug)]
+pub struct Registered {
+    file: PathBuf,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // Whoever finds the file later sees that the process is gone.
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
+/// Writes a running node into the register under `runtime`, until the answer is dropped.
+///
+/// # Errors
+///
+/// If the directory or the file cannot be written.
+pub fn register(runtime: &Path, node: &RunningNode) -> io::Result<Registered> {
+    create_private_directory(runtime)?;
+    let place: String =
+        node.api.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).collect();
+    let file = runtime.join(format!("{}-{place}.json", node.pid));
+    let unfinished = file.with_extension("new");
+    let bytes = serde_json::to_vec(node).map_err(io::Error::other)?;
+    fs::File::create(&unfinished)?.write_all(&bytes)?;
+    // Renaming shows other commands a whole file or none.
+    fs::rename(&unfinished, &file)?;
+    Ok(Registered { file })
+}
+
+/// All nodes of the register whose process lives, ordered by network and name.
+pub fn running_nodes(runtime: &Path) -> Vec<RunningNode> {
+    let Ok(entries) = fs::read_dir(runtime) else {
+        return Vec::new();
+    };
+    let files = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let records = files.filter(|file| file.extension().is_some_and(|it| it == "json")).take(RECORDS_MAX);
+    let mut nodes: Vec<RunningNode> = records.filter_map(|file| read_record(&file)).collect();
+    nodes.sort_by(|a, b| (&a.network, &a.name, &a.api).cmp(&(&b.network, &b.name, &b.api)));
+    nodes
+}
+
+/// The node of one file; none if it cannot be read, or if its process is gone.
+fn read_record(file: &Path) -> Option<RunningNode> {
+    if fs::metadata(file).ok()?.len() > RECORD_BYTES_MAX {
+        return None;
+    }
+    let node: RunningNode = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    if is_alive(node.pid) {
+        return Some(node);
+    }
+    let _ = fs::remove_file(file);
+    None
+}
+
+/// Whether a process lives. One of another user does, too.
+pub fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| {
+        !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+    })
+}
+
+/// Makes a directory that only this user can enter. One that exists stays as it is, unless it
+/// belongs to somebody else.
+fn create_private_directory(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    // The fallback lies in a directory for everybody, where another user may have been first.
+    let metadata = fs::symlink_metadata(directory)?;
+    if metadata.is_dir() && metadata.uid() == rustix::process::getuid().as_raw() {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "the directory belongs to another user"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(pid: u32, name: &str) -> RunningNode {
+        RunningNode {
+            pid,
+            name: name.to_owned(),
+            api: format!("http://127.0.0.1:{}", 7780 + name.len()),
+            network: "devnet".to_owned(),
+            identity: "00".repeat(32),
+            data_dir: PathBuf::from("/data"),
+            token_file: PathBuf::from("/data/token"),
+        }
+    }
+
+    #[test]
+    fn a_running_node_is_found_until_it_stops() {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = directory.path().join("cairn");
+        assert_eq!(running_nodes(&runtime), []);
+        let node = node(std::process::id(), "n0");
+        let registered = register(&runtime, &node).unwrap();
+        assert_eq!(running_nodes(&runtime), [node]);
+        drop(registered);
+        assert_eq!(running_nodes(&runtime), []);
+    }
+
+    #[test]
+    fn a_node_whose_process_is_gone_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let registered = register(directory.path(), &node(child.id(), "n0")).unwrap();
+        assert_eq!(running_nodes(directory.path()), []);
+        assert!(!registered.file.exists());
+    }
+
+    #[test]
+    fn garbage_in_the_register_is_ignored() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("1-x.json"), "{").unwrap();
+        fs::write(directory.path().join("2-x.json"), vec![b' '; 100_000]).unwrap();
+        assert_eq!(running_nodes(directory.path()), []);
+    }
+
+    #[test]
+    fn a_networks_name_never_leaves_the_data_directory() {
+        let directories =
+            Directories { config: "/c".into(), data: "/d".into(), runtime: "/r".into() };
+        assert_eq!(directories.data_of("../../etc/x y"), Path::new("/d/______etc_x_y"));
+        assert_eq!(directories.data_of("devnet"), Path::new("/d/devnet"));
+    }
+}

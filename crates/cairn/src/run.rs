@@ -1,0 +1,304 @@
+//! One running node: its threads, and the handle by which everything else speaks to it.
+//!
+//! ```text
+//!  HTTP ──submit──► checkers ──checked──► node thread ──job──► sealer
+//!   ▲                                      │  ▲                  │
+//!   └──────────answers, after one sync─────┘  └───────seal───────┘
+//! ```
+//!
+//! # Provided
+//!
+//! - The node thread alone owns the node and its ledger. All that came while it was busy is one
+//!   batch: handled, made durable by one sync, then answered. Nothing leaves before that sync.
+//! - Signatures are verified beside it, many at once.
+//! - If the node thread fails or panics, the program stops at once: the log is whole, and nothing
+//!   that was promised is lost.
+
+mod checkers;
+mod news;
+mod opening;
+mod sealer;
+mod worker;
+
+pub use opening::{Progress, RunError};
+
+use crate::events::Events;
+use cairn_core::block::CheckedBlock;
+use cairn_core::consensus::Consensus;
+use cairn_core::genesis::{Genesis, Placeholder};
+use cairn_core::hash::{BlockId, TransactionId};
+use cairn_core::transaction::Transaction;
+use cairn_node::chain::{BlockRefusal, Imported};
+use cairn_node::mempool::{SubmitError, Submitted};
+use cairn_node::producer::MineRefusal;
+use cairn_node::{Input, MempoolConfig, MiningConfig, MiningMode, Node, NodeConfig};
+use cairn_store::ledger::{Ledger, Reader};
+use cairn_wallet::SigningKey;
+use checkers::Checkers;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// The most commands that wait for the node thread.
+const COMMANDS_MAX: usize = 4096;
+
+/// What a node is started with.
+#[derive(Debug)]
+pub struct NodeSettings {
+    /// The network.
+    pub genesis: Genesis,
+    /// Where everything is kept.
+    pub directory: PathBuf,
+    /// Whether and when to make blocks.
+    pub mining: MiningConfig,
+    /// The key that seals need on a network with listed miners.
+    pub miner_key: Option<SigningKey>,
+    /// How many threads search for work.
+    pub sealer_threads: usize,
+    /// How many blocks can be undone.
+    pub undo_window: u64,
+    /// How much the database may cache, in bytes.
+    pub cache_bytes: usize,
+}
+
+impl NodeSettings {
+    /// A node that makes no blocks; all else as the genesis advises.
+    pub fn new(genesis: Genesis, directory: PathBuf) -> Self {
+        let policy = genesis.policy();
+        let (extra, placeholder_bytes) = match &policy.placeholder {
+            Placeholder::None => (Vec::new(), None),
+            Placeholder::Random(count) => (Vec::new(), Some(*count)),
+            Placeholder::Text(text) => (text.clone().into_bytes(), None),
+        };
+        let mining = MiningConfig {
+            producer: None,
+            mode: MiningMode::Interval,
+            interval_ms: genesis.section().interval_ms,
+            min_transactions: policy.min_transactions.and_then(|count| usize::try_from(count).ok()),
+            empty_blocks: policy.empty_blocks,
+            extra,
+            placeholder_bytes,
+            ..MiningConfig::default()
+        };
+        Self {
+            genesis,
+            directory,
+            mining,
+            miner_key: None,
+            sealer_threads: 1,
+            undo_window: NodeConfig::default().undo_window,
+            cache_bytes: cairn_store::ledger::Settings::default().cache_bytes,
+        }
+    }
+
+    fn node_config(&self) -> NodeConfig {
+        NodeConfig {
+            undo_window: self.undo_window,
+            mempool: MempoolConfig::default(),
+            mining: self.mining.clone(),
+        }
+    }
+}
+
+/// A node that runs. Dropping it does not stop it: [`Running::stop`] does.
+#[derive(Debug)]
+pub struct Running {
+    handle: NodeHandle,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Speaks to a running node. Clones speak to the same one.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    genesis: Genesis,
+    consensus: Arc<Consensus>,
+    commands: SyncSender<Command>,
+    checkers: Arc<Checkers>,
+    reader: Reader,
+    events: Arc<Events>,
+    counts: Arc<Counts>,
+}
+
+/// What is counted since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    blocks: AtomicU64,
+    reorganisations: AtomicU64,
+}
+
+/// What the node thread is told.
+enum Command {
+    /// Transactions whose signatures are judged, by who sent them.
+    Submit(Vec<Submission>),
+    /// Something that nobody waits for.
+    Input(Input),
+    /// Blocks are wanted.
+    Mine { blocks: u32, reply: oneshot::Sender<Result<Vec<BlockId>, MineRefusal>> },
+    /// A block came.
+    Block { block: Box<CheckedBlock>, reply: oneshot::Sender<Result<Imported, BlockRefusal>> },
+    /// Somebody wants to look at the node.
+    Ask(Box<dyn FnOnce(&Node, &Ledger) + Send>),
+    /// The end.
+    Stop,
+}
+
+/// Transactions that came together, judged as far as they can be without the state.
+struct Submission {
+    transactions: Vec<checkers::Judged>,
+    reply: oneshot::Sender<Vec<Judgement>>,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Its id; none if it breaks a rule of its own.
+    pub id: Option<TransactionId>,
+    /// Whether it was taken.
+    pub outcome: Result<Submitted, SubmitError>,
+}
+
+/// The node gives no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// Too much waits already.
+    #[error("too much waits for an answer already")]
+    Busy,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+impl Running {
+    /// Opens what is kept, replays what the database lacks, and starts the threads. `progress` hears
+    /// how far the replay is.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] if the directory cannot be used, or holds what this release does not run.
+    pub fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> Result<Self, RunError> {
+        opening::start(settings, progress)
+    }
+
+    /// The handle.
+    pub const fn handle(&self) -> &NodeHandle {
+        &self.handle
+    }
+
+    /// Stops the threads once all that waits is done, and brings the database up to date.
+    pub fn stop(self) {
+        // The node thread may have ended by itself; then there is nobody to tell.
+        let _ = self.handle.shared.commands.send(Command::Stop);
+        self.handle.shared.checkers.stop();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl NodeHandle {
+    /// The network.
+    pub fn genesis(&self) -> &Genesis {
+        &self.shared.genesis
+    }
+
+    /// The rules of the network.
+    pub fn consensus(&self) -> &Arc<Consensus> {
+        &self.shared.consensus
+    }
+
+    /// Reads blocks and transactions, on any thread.
+    pub fn reader(&self) -> &Reader {
+        &self.shared.reader
+    }
+
+    /// The news.
+    pub fn events(&self) -> &Arc<Events> {
+        &self.shared.events
+    }
+
+    /// Blocks that joined the chain, and reorganisations, since the start.
+    pub fn counts(&self) -> (u64, u64) {
+        let Counts { blocks, reorganisations } = &*self.shared.counts;
+        (blocks.load(Ordering::Relaxed), reorganisations.load(Ordering::Relaxed))
+    }
+
+    /// Judges transactions and keeps those that obey all rules. When this returns, what was taken is
+    /// durable. The answers are in the order of the transactions.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`]; after [`NoAnswer::Busy`] nothing was taken.
+    pub async fn submit(&self, transactions: Vec<Transaction>) -> Result<Vec<Judgement>, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.checkers.check(transactions, reply)?;
+        answer.await.map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Looks at the node between two batches of inputs, so that all it sees is of one moment and
+    /// durable.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`].
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node, &Ledger) -> T + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        let ask = Command::Ask(Box::new(move |node, ledger| {
+            // Whoever asked may have gone.
+            let _ = reply.send(look(node, ledger));
+        }));
+        self.command(ask)?;
+        answer.await.map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Makes blocks now; returns their ids once all are made.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`], or the refusal of the node.
+    pub async fn mine(&self, blocks: u32) -> Result<Result<Vec<BlockId>, MineRefusal>, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Mine { blocks, reply })?;
+        answer.await.map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Takes a block that was checked by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`], or the refusal of the node.
+    pub async fn import(
+        &self,
+        block: CheckedBlock,
+    ) -> Result<Result<Imported, BlockRefusal>, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Block { block: Box::new(block), reply })?;
+        answer.await.map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Makes blocks at other times from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`].
+    pub fn set_mining(&self, mode: MiningMode) -> Result<(), NoAnswer> {
+        self.command(Command::Input(Input::SetMining(mode)))
+    }
+
+    fn command(&self, command: Command) -> Result<(), NoAnswer> {
+        self.shared.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(_) => NoAnswer::Busy,
+            TrySendError::Disconnected(_) => NoAnswer::Stopping,
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! The start of a node: what is kept is opened, what the database lacks is replayed, what waited
+//! waits again, and the threads begin.
+
+use super::checkers::Checkers;
+use super::sealer::SealerDesk;
+use super::worker::{Worker, now};
+use super::{COMMANDS_MAX, Command, Counts, NodeHandle, NodeSettings, Running, Shared};
+use crate::events::Events;
+use cairn_core::block::{BlockError, trust};
+use cairn_core::codec::decode_exact;
+use cairn_core::consensus::{Consensus, UnsupportedMode};
+use cairn_core::transaction::{CheckedTransaction, IdentifiedTransaction, Transaction, trust_all};
+use cairn_node::{Input, Node};
+use cairn_store::StoreError;
+use cairn_store::backend::{Disk, RealDisk};
+use cairn_store::ledger::{self, Ledger};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+/// The most threads that verify signatures.
+const CHECKER_THREADS_MAX: usize = 16;
+
+/// How far a replay is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the log that are replayed.
+    pub done: u64,
+    /// Bytes of the log that are to be replayed, about.
+    pub total: u64,
+}
+
+/// A node could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// What is kept cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is kept cannot be replayed.
+    #[error("the blocks of the log could not be executed")]
+    Replay(#[source] cairn_core::store::StoreError),
+    /// The log holds a block that this release does not accept.
+    #[error("the log holds a block that breaks a rule")]
+    Block(#[source] BlockError),
+    /// The network's mode comes with a later release.
+    #[error(transparent)]
+    Mode(#[from] UnsupportedMode),
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes")]
+    Random(#[source] getrandom::Error),
+    /// A thread could not be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// Starts a node.
+pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> Result<Running, RunError> {
+    // Later draws of randomness rely on this one.
+    getrandom::u64().map_err(RunError::Random)?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&settings.directory)?);
+    let consensus = Arc::new(Consensus::new(settings.genesis.rules().clone())?);
+    let ledger_settings = ledger::Settings {
+        undo_window: settings.undo_window,
+        cache_bytes: settings.cache_bytes,
+        ..ledger::Settings::default()
+    };
+    let opened = Ledger::open(&disk, &settings.genesis, ledger_settings)?;
+    tell_opened(&opened);
+    let events_disk =
+        disk.directory("events").map_err(|source| StoreError::Io {
+            what: "open",
+            path: settings.directory.join("events"),
+            source,
+        })?;
+    let events = Events::open(events_disk, settings.genesis.identity().0)?;
+    let (node, ledger) = replay(opened, &consensus, &settings, progress)?;
+
+    let (commands, inbox) = sync_channel(COMMANDS_MAX);
+    let checkers = Arc::new(Checkers::default());
+    let desk = Arc::new(SealerDesk::default());
+    let counts = Arc::new(Counts::default());
+    let shared = Arc::new(Shared {
+        genesis: settings.genesis,
+        consensus: Arc::clone(&consensus),
+        commands: commands.clone(),
+        checkers: Arc::clone(&checkers),
+        reader: ledger.reader(),
+        events: Arc::clone(&events),
+        counts: Arc::clone(&counts),
+    });
+    let worker = Worker::new(node, ledger, inbox, Arc::clone(&desk), events, counts, Arc::clone(&consensus));
+    let mut threads = vec![spawn("node", move || worker.run())?];
+    threads.extend(spawn_checkers(&checkers, &consensus, &commands)?);
+    let key = settings.miner_key.map(Arc::new);
+    for number in 0..settings.sealer_threads {
+        let (desk, consensus, key) = (Arc::clone(&desk), Arc::clone(&consensus), key.clone());
+        let commands = commands.clone();
+        threads.push(spawn(&format!("sealer {number}"), move || {
+            desk.run(consensus.rules().identity(), key.as_deref(), &commands);
+        })?);
+    }
+    Ok(Running { handle: NodeHandle { shared }, threads })
+}
+
+fn spawn_checkers(
+    checkers: &Arc<Checkers>,
+    consensus: &Arc<Consensus>,
+    commands: &SyncSender<Command>,
+) -> Result<Vec<JoinHandle<()>>, RunError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(CHECKER_THREADS_MAX);
+    (0..cores)
+        .map(|number| {
+            let (checkers, consensus) = (Arc::clone(checkers), Arc::clone(consensus));
+            let commands = commands.clone();
+            spawn(&format!("checker {number}"), move || checkers.run(&consensus, &commands))
+        })
+        .collect()
+}
+
+/// A thread without which the node cannot go on: its panic ends the program.
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, RunError> {
+    let name = name.to_owned();
+    let guarded = {
+        let name = name.clone();
+        move || {
+            if catch_unwind(AssertUnwindSafe(body)).is_err() {
+                eprintln!("error: thread {name} panicked: the program stops, the log is whole");
+                std::process::exit(1);
+            }
+        }
+    };
+    std::thread::Builder::new().name(name).spawn(guarded).map_err(RunError::Thread)
+}
+
+fn tell_opened(opened: &ledger::Opened) {
+    if let Some(rebuilt) = opened.rebuilt {
+        tracing::warn!(?rebuilt, "the database is built again from the log");
+    }
+    for torn in opened.torn.iter().flatten() {
+        tracing::warn!(bytes = torn.bytes, "a torn tail of the log was cut");
+    }
+}
+
+/// Brings the node to where the log is, and gives it what waited.
+fn replay(
+    opened: ledger::Opened,
+    consensus: &Consensus,
+    settings: &NodeSettings,
+    mut progress: impl FnMut(Progress),
+) -> Result<(Node, Ledger), RunError> {
+    let ledger::Opened { mut ledger, loaded, replay, replay_bytes, transactions, .. } = opened;
+    let mut node = Node::new(consensus.clone(), settings.node_config(), loaded);
+    let mut done = 0;
+    for record in replay {
+        let (position, bytes) = record?;
+        done += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let block = trust(bytes.into(), consensus).map_err(RunError::Block)?;
+        ledger.adopt(&block, position);
+        node.handle(now(), Input::Replay(block), &mut ledger).map_err(RunError::Replay)?;
+        progress(Progress { done, total: replay_bytes.max(done) });
+    }
+    let waiting = transactions.iter().filter_map(|bytes| read_kept(bytes, consensus)).collect();
+    node.handle(now(), Input::Restore(waiting), &mut ledger).map_err(RunError::Replay)?;
+    cairn_core::store::Store::sync(&mut ledger).map_err(RunError::Replay)?;
+    Ok((node, ledger))
+}
+
+/// A transaction of the mempool's log. Its signature was verified before it was written.
+fn read_kept(bytes: &[u8], consensus: &Consensus) -> Option<CheckedTransaction> {
+    let transaction: Transaction = decode_exact(bytes).ok()?;
+    let identified = IdentifiedTransaction::new(transaction, consensus.rules().identity());
+    trust_all(vec![identified], consensus.rules()).ok()?.pop()
+}
