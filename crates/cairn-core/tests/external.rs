@@ -4,6 +4,8 @@
 //! Where the files come from, and what they mean here, is told in
 //! `docs/spec/vectors/external/README.md`.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
 use cairn_core::difficulty::Difficulty;
 use cairn_core::hash::{LeafHash, Tag};
 use cairn_core::merkle::{MerkleProof, MerkleProofError, root};

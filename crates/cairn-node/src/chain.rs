@@ -186,7 +186,7 @@ impl Chain {
         if header.parent == self.tip_id() {
             self.extend(block, source, store)
         } else {
-            self.keep_beside(block, source, store)
+            self.keep_beside(&block, source, store)
         }
     }
 
@@ -295,17 +295,16 @@ impl Chain {
     /// Keeps a block that does not extend the tip, and follows it if it is better.
     fn keep_beside(
         &mut self,
-        block: Arc<CheckedBlock>,
+        block: &Arc<CheckedBlock>,
         source: Source,
         store: &mut dyn Store,
     ) -> Result<Import, StoreError> {
         let id = block.id();
-        let entry = self.entry_of(&block, |_| {});
-        let room = match self.tree.room_for(&entry) {
-            Some(room) => room,
-            None => return Ok(Import::refused(BlockRefusal::TooLittleWork { limit: SIDE_BLOCKS_MAX })),
+        let entry = self.entry_of(block, |_| {});
+        let Some(room) = self.tree.room_for(&entry) else {
+            return Ok(Import::refused(BlockRefusal::TooLittleWork { limit: SIDE_BLOCKS_MAX }));
         };
-        if !append(&block, source, store)? {
+        if !append(block, source, store)? {
             return Ok(Import::refused(BlockRefusal::DiskFull));
         }
         if let Room::InPlaceOf(worst) = room {
@@ -316,7 +315,7 @@ impl Chain {
         if !is_better {
             return Ok(Import::unchanged(Imported::Side));
         }
-        let choice = self.choose_branch(Some(&block), store)?;
+        let choice = self.choose_branch(Some(block), store)?;
         let verdict = if let Some(change) = choice.change.as_ref().filter(|_| self.tip_id() == id) {
             Ok(Imported::Reorganised { fork: change.fork, depth: depth_of(change) })
         } else if self.tree.get(&id).is_some() {

@@ -37,6 +37,8 @@ pub struct MemoryStore {
     blocks: BTreeMap<BlockId, (Header, Arc<[u8]>)>,
     /// The ids of all blocks in the order of the log.
     log: Vec<BlockId>,
+    /// How many of them the database has lost: they are replayed.
+    lost: usize,
     chain: Vec<(BlockId, Header)>,
     undos: BTreeMap<Height, Undo>,
     accounts: Vec<(StatePath, Account)>,
@@ -52,6 +54,7 @@ impl MemoryStore {
             fault: Fault::None,
             blocks: BTreeMap::new(),
             log: Vec::new(),
+            lost: 0,
             chain: vec![(id, header)],
             undos: BTreeMap::new(),
             accounts: state.accounts().collect(),
@@ -72,6 +75,7 @@ impl MemoryStore {
         let mut new = Self::new(id, header, state);
         new.blocks.clone_from(&self.blocks);
         new.log.clone_from(&self.log);
+        new.lost = new.log.len();
         new.transactions.clone_from(&self.transactions);
         new
     }
@@ -91,7 +95,7 @@ impl MemoryStore {
         }
         let on_chain: BTreeSet<BlockId> = self.chain.iter().map(|(id, _)| *id).collect();
         let is_beside = |id: &&BlockId| !on_chain.contains(*id);
-        let side = self.log.iter().filter(is_beside);
+        let side = self.log.iter().skip(self.lost).filter(is_beside);
         let side = side.filter_map(|id| Some((*id, self.blocks.get(id)?.0.clone()))).collect();
         Loaded {
             state: State::restore(self.accounts.iter().copied(), self.reserved.iter().cloned()),

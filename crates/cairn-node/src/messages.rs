@@ -77,7 +77,7 @@ pub enum Effect {
         outcome: Outcome,
     },
     /// Seal a block; whatever was being sealed is not wanted any more.
-    Seal(SealJob),
+    Seal(Box<SealJob>),
     /// What is being sealed is not wanted any more.
     StopSealing,
     /// Tell whoever listens.

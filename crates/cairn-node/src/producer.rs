@@ -77,7 +77,7 @@ pub enum MineRefusal {
         made: Vec<BlockId>,
         /// Why.
         #[source]
-        refusal: BlockRefusal,
+        refusal: Box<BlockRefusal>,
     },
 }
 
@@ -222,7 +222,7 @@ impl Producer {
     pub(crate) fn note_refused(&mut self, refusal: &BlockRefusal, now: Timestamp) -> Vec<Effect> {
         self.pause(now);
         let refused = |owed: Owed| {
-            let refusal = MineRefusal::Refused { made: owed.made, refusal: refusal.clone() };
+            let refusal = MineRefusal::Refused { made: owed.made, refusal: Box::new(refusal.clone()) };
             Effect::Answer { request: owed.request, outcome: Outcome::Mined(Err(refusal)) }
         };
         self.owed.drain(..).map(refused).collect()
@@ -259,7 +259,7 @@ impl Producer {
             None
         };
         if let Some(job) = made {
-            return Ok(Some(Effect::Seal(job)));
+            return Ok(Some(Effect::Seal(Box::new(job))));
         }
         let stopped = !is_wanted && self.current.take().is_some();
         Ok((stopped || (stale && self.current.is_none())).then_some(Effect::StopSealing))

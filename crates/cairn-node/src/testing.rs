@@ -1,7 +1,7 @@
 //! Builders for the tests of this crate: a network, keys, transactions, and a node with a pretend
 //! clock, a store in memory and a sealer that tries nonces.
 
-use crate::chain::{BlockRefusal, Imported};
+use crate::chain::{BlockRefusal, Imported, context_of};
 use crate::config::{MiningConfig, MiningMode, NodeConfig};
 use crate::memory::MemoryStore;
 use crate::mempool::{SubmitError, Submitted};
@@ -13,11 +13,12 @@ use cairn_core::address::{Address, AddressPrefix};
 use cairn_core::block::{
     self, BLOCK_VERSION, BlockError, CheckedBlock, Header, Seal, UnsealedBlock, block_id, extra_hash,
 };
-use cairn_core::consensus::{Consensus, seal_message};
-use cairn_core::hash::{BlockId, CertificateHash, HistoryRoot, MerkleRoot, TransactionId};
+use cairn_core::consensus::{Consensus, Parent, seal_message};
+use cairn_core::hash::{BlockId, CertificateHash, HistoryRoot, MerkleRoot, StateRoot, TransactionId};
 use cairn_core::issuance::Issuance;
 use cairn_core::network::{ConsensusSection, FeePolicy, Limits, Mode, NetworkName, Rules};
 use cairn_core::numbers::{Amount, FeeRate, Height, Nonce, Timestamp, Weight, WorkNonce};
+use cairn_core::rules::{CollectedFees, apply_transaction, pay};
 use cairn_core::signature::{BatchSeed, PublicKey, Scheme, Witness};
 use cairn_core::state::State;
 use cairn_core::target::CompactTarget;
@@ -58,7 +59,6 @@ pub(crate) struct Draft {
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) network: Network,
-    pub(crate) config: NodeConfig,
     pub(crate) node: Node,
     pub(crate) store: MemoryStore,
     pub(crate) now: Timestamp,
@@ -68,6 +68,11 @@ pub(crate) struct Bench {
     pub(crate) stops: u32,
     answers: Vec<(RequestId, Outcome)>,
     requests: u64,
+}
+
+/// The person `number` places after `first`.
+pub(crate) fn nth(first: u8, number: u64) -> Person {
+    Person(u8::try_from(u64::from(first) + number).unwrap())
 }
 
 /// The rules of an easy network, to be changed by a test.
@@ -170,10 +175,10 @@ impl Person {
 
 impl Draft {
     pub(crate) fn to(self, to: Person, amount: u64) -> Self {
-        self.to_address(to.address(), amount)
+        self.paying(to.address(), amount)
     }
 
-    pub(crate) fn to_address(mut self, to: Address, amount: u64) -> Self {
+    pub(crate) fn paying(mut self, to: Address, amount: u64) -> Self {
         self.body.transfers = vec![Transfer { to, amount: Amount::from_units(amount) }];
         self
     }
@@ -224,6 +229,26 @@ pub(crate) fn find_seal(consensus: &Consensus, header: &Header, who: Person) -> 
     Seal::Permit { nonce, signature: who.key().sign(&message).into() }
 }
 
+/// The header of an empty block that obeys every rule about its parent, but has no state root.
+pub(crate) fn header_on(consensus: &Consensus, parent: &Parent, who: Person, now: Timestamp) -> Header {
+    Header {
+        version: BLOCK_VERSION,
+        height: parent.height.next(),
+        time: now.max(consensus.earliest_time(&who.address(), parent)),
+        parent: parent.id,
+        tx_count: 0,
+        tx_root: MerkleRoot::ZERO,
+        state_root: StateRoot::ZERO,
+        history_root: parent.history.root(),
+        prev_seal: CertificateHash::ZERO,
+        producer: who.address(),
+        target: parent.next_target,
+        base_fee: parent.next_base_fee,
+        weight_used: Weight(0),
+        extra_hash: extra_hash(&[]),
+    }
+}
+
 /// Seals a block as it is, however wrong.
 pub(crate) fn seal_block(
     consensus: &Consensus,
@@ -265,10 +290,9 @@ impl Bench {
     /// A node that goes on where a store is.
     pub(crate) fn over(network: &Network, config: NodeConfig, store: MemoryStore) -> Self {
         let loaded = store.load(&network.consensus, 20_000);
-        let node = Node::new(network.consensus.clone(), config.clone(), loaded);
+        let node = Node::new(network.consensus.clone(), config, loaded);
         Self {
             network: network.clone(),
-            config,
             node,
             store,
             now: START.saturating_add_ms(60_000),
@@ -289,7 +313,7 @@ impl Bench {
         while let Some(effect) = self.node.next_effect() {
             match effect {
                 Effect::Answer { request, outcome } => self.answers.push((request, outcome)),
-                Effect::Seal(job) => self.job = Some(job),
+                Effect::Seal(job) => self.job = Some(*job),
                 Effect::StopSealing => {
                     self.job = None;
                     self.stops += 1;
@@ -369,7 +393,7 @@ impl Bench {
     /// Finds the seal of the current job and hands it in.
     pub(crate) fn seal(&mut self) {
         let job = self.job.take().expect("the node wants a seal");
-        let who = (0..=9).map(Person).find(|who| who.address() == job.header.producer).unwrap();
+        let who = (0..=u8::MAX).map(Person).find(|who| who.address() == job.header.producer).unwrap();
         let seal = find_seal(&self.network.consensus, &job.header, who);
         self.handle(job.sealed(seal));
     }
@@ -406,16 +430,31 @@ impl Bench {
         self.store.block(id).unwrap().unwrap()
     }
 
-    /// The header and the transactions of a right block on the tip, to be changed by a test.
-    pub(crate) fn template(&mut self) -> (Header, Vec<CheckedTransaction>) {
-        let mut other = self.twin();
-        other.node.mempool =
-            std::mem::replace(&mut self.node.mempool, crate::mempool::Mempool::new(self.config.mempool));
-        let request = other.ask_to_mine(1);
-        other.seal();
-        let id = other.mined(request).unwrap().unwrap().pop().unwrap();
-        let block = other.check(&other.bytes(&id)).unwrap();
-        (block.header().clone(), block.transactions().to_vec())
+    /// A block on the tip by `who` with these transactions. Those that break a rule are in it and do
+    /// nothing to the state. `tamper` has the last word about the header.
+    pub(crate) fn forge(
+        &mut self,
+        who: Person,
+        transactions: Vec<CheckedTransaction>,
+        tamper: impl FnOnce(&mut Header),
+    ) -> CheckedBlock {
+        let consensus = self.network.consensus.clone();
+        let parent = self.node.chain.parent_of_next().clone();
+        let mut header = header_on(&consensus, &parent, who, self.now);
+        let payment = self.node.chain.payment(&header, &self.store).unwrap();
+        let context = context_of(&header, consensus.rules().section().reserve);
+        header.state_root = self.node.chain.rehearse(|state| {
+            let mut fees = CollectedFees::default();
+            for transaction in &transactions {
+                if let Ok(paid) = apply_transaction(state, transaction, &context, |_| {}) {
+                    fees.add(paid);
+                }
+            }
+            pay(state, fees, &payment, consensus.rules(), |_| {});
+            state.root()
+        });
+        tamper(&mut header);
+        seal_block(&consensus, header, transactions, who)
     }
 
     /// Another node over a copy of the store, with the same time.

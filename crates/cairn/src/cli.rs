@@ -9,6 +9,7 @@ mod devnet;
 mod exchange;
 mod genesis;
 mod load;
+mod local;
 mod mempool;
 mod mine;
 mod network;

@@ -58,6 +58,8 @@ pub struct CliError {
     help: Option<String>,
     cause: Option<Box<Cause>>,
     snippet: Option<Box<Snippet>>,
+    /// Whether the command has told already what failed, as part of its data.
+    told: bool,
 }
 
 impl CliError {
@@ -82,7 +84,14 @@ impl CliError {
     }
 
     const fn new(exit: Exit, code: Cow<'static, str>, message: String) -> Self {
-        Self { exit, code, rule: None, message, help: None, cause: None, snippet: None }
+        Self { exit, code, rule: None, message, help: None, cause: None, snippet: None, told: false }
+    }
+
+    /// Says that the command's own output has told what failed, so only the exit status is left to tell.
+    #[must_use]
+    pub const fn told(mut self) -> Self {
+        self.told = true;
+        self
     }
 
     /// With what to type or do next.
@@ -141,6 +150,9 @@ impl CliError {
 
     /// Writes the error where people or programs look for it, and returns the exit status.
     pub fn report(&self, json: bool) -> ExitCode {
+        if self.told {
+            return ExitCode::from(self.exit.status());
+        }
         if json {
             crate::output::print_line(&self.to_json());
         } else {
@@ -173,19 +185,29 @@ impl CliError {
             rule: Option<&'a str>,
             message: String,
             help: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            line: Option<usize>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            places: Vec<Place<'a>>,
         }
-        let line = self.snippet.as_ref().and_then(|snippet| {
-            let (first, _) = snippet.labels.first()?;
-            Some(snippet.source.inner().get(..first.start)?.matches('\n').count() + 1)
-        });
+        #[derive(Serialize)]
+        struct Place<'a> {
+            file: &'a str,
+            line: usize,
+            message: &'a str,
+        }
+        let mut places = Vec::new();
+        if let Some(Snippet { source, labels }) = self.snippet.as_deref() {
+            for (span, message) in labels {
+                let before = source.inner().get(..span.start).unwrap_or_default();
+                let line = before.matches('\n').count() + 1;
+                places.push(Place { file: source.name(), line, message });
+            }
+        }
         let inner = Inner {
             code: &self.code,
             rule: self.rule.as_deref(),
             message: self.message_with_causes(),
             help: self.help.as_deref().unwrap_or_default(),
-            line,
+            places,
         };
         serde_json::to_string(&Outer { error: inner }).expect("texts are JSON")
     }
@@ -201,6 +223,8 @@ impl CliError {
         let handler = miette::GraphicalReportHandler::new_themed(theme)
             .with_width(width)
             .with_links(false)
+            // Commands and addresses in a message must stay in one piece.
+            .with_wrap_lines(false)
             .with_context_lines(1);
         let mut text = String::new();
         match handler.render_report(&mut text, self) {
@@ -293,7 +317,8 @@ mod tests {
         assert_eq!(
             json,
             serde_json::json!({"error": {"code": "unknown-key", "rule": null, "message": "the key nods is unknown",
-                "help": "did you mean `node`?", "line": 2}})
+                "help": "did you mean `node`?",
+                "places": [{"file": "cairn.toml", "line": 2, "message": "no such key"}]}})
         );
     }
 

@@ -4,15 +4,19 @@
 //! [`main`].
 
 pub mod api;
+pub mod bench;
+mod cli;
+pub mod client;
 pub mod config;
 pub mod events;
 pub mod failure;
 pub mod output;
 pub mod paths;
+pub mod pipeline;
 pub mod run;
 pub mod values;
 
 /// Runs the program with the arguments of this process and returns its exit status.
 pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    cli::run()
 }

@@ -18,6 +18,7 @@ mod checkers;
 mod news;
 mod opening;
 mod sealer;
+pub mod service;
 mod worker;
 
 pub use opening::{Progress, RunError};
@@ -37,7 +38,7 @@ use cairn_wallet::SigningKey;
 use checkers::Checkers;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -125,6 +126,7 @@ struct Shared {
     reader: Reader,
     events: Arc<Events>,
     counts: Arc<Counts>,
+    undo_window: u64,
 }
 
 /// What is counted since the start.
@@ -132,6 +134,8 @@ struct Shared {
 pub struct Counts {
     blocks: AtomicU64,
     reorganisations: AtomicU64,
+    /// Whether the last attempt to keep something found no room.
+    disk_full: AtomicBool,
 }
 
 /// What the node thread is told.
@@ -226,8 +230,18 @@ impl NodeHandle {
 
     /// Blocks that joined the chain, and reorganisations, since the start.
     pub fn counts(&self) -> (u64, u64) {
-        let Counts { blocks, reorganisations } = &*self.shared.counts;
+        let Counts { blocks, reorganisations, .. } = &*self.shared.counts;
         (blocks.load(Ordering::Relaxed), reorganisations.load(Ordering::Relaxed))
+    }
+
+    /// Whether the last attempt to keep something found no room on the disk.
+    pub fn is_disk_full(&self) -> bool {
+        self.shared.counts.disk_full.load(Ordering::Relaxed)
+    }
+
+    /// How many blocks can be undone.
+    pub fn undo_window(&self) -> u64 {
+        self.shared.undo_window
     }
 
     /// Judges transactions and keeps those that obey all rules. When this returns, what was taken is

@@ -18,8 +18,8 @@ use cairn_core::transaction::Transaction;
 use ruint::aliases::U256;
 use serde_json::{Value, json};
 
-fn value(kind: &str, value: Value, bytes: impl AsRef<[u8]>) -> Value {
-    json!({"type": kind, "value": value, "bytes": hex(bytes)})
+fn value(kind: &str, value: impl Into<Value>, bytes: impl AsRef<[u8]>) -> Value {
+    json!({"type": kind, "value": value.into(), "bytes": hex(bytes)})
 }
 
 fn values() -> Vec<Value> {
@@ -29,27 +29,27 @@ fn values() -> Vec<Value> {
         out
     };
     let mut values = vec![
-        value("u8", json!(0), 0u8.to_bytes()),
-        value("u8", json!(255), 255u8.to_bytes()),
-        value("u16", json!(258), 258u16.to_bytes()),
-        value("u16", json!(65_535), 65_535u16.to_bytes()),
-        value("u32", json!(16_909_060), 16_909_060u32.to_bytes()),
-        value("u32", json!(u32::MAX), u32::MAX.to_bytes()),
-        value("bool", json!(false), false.to_bytes()),
-        value("bool", json!(true), true.to_bytes()),
+        value("u8", 0, 0u8.to_bytes()),
+        value("u8", 255, 255u8.to_bytes()),
+        value("u16", 258, 258u16.to_bytes()),
+        value("u16", 65_535, 65_535u16.to_bytes()),
+        value("u32", 16_909_060, 16_909_060u32.to_bytes()),
+        value("u32", u32::MAX, u32::MAX.to_bytes()),
+        value("bool", false, false.to_bytes()),
+        value("bool", true, true.to_bytes()),
     ];
     for number in [0, 1, 72_623_859_790_382_856, u64::MAX] {
         values.push(value("u64", wide(number), number.to_bytes()));
     }
     for number in [U256::ZERO, U256::from(65_536u64), (U256::ONE << 200) + U256::from(7u64), U256::MAX] {
-        values.push(value("u256", json!(number.to_string()), Work::from_value(number).to_bytes()));
+        values.push(value("u256", number.to_string(), Work::from_value(number).to_bytes()));
     }
-    values.push(value("hash", json!(hex([0xab; 32])), BlockId([0xab; 32]).to_bytes()));
+    values.push(value("hash", hex([0xab; 32]), BlockId([0xab; 32]).to_bytes()));
     for bytes in [&[][..], &[0xff], &[1, 2, 3, 4, 5]] {
-        values.push(value("bytes", json!(hex(bytes)), byte_string(bytes)));
+        values.push(value("bytes", hex(bytes), byte_string(bytes)));
     }
     for text in ["", "Cairn", "Steinmännchen ▲"] {
-        values.push(value("text", json!(text), byte_string(text.as_bytes())));
+        values.push(value("text", text, byte_string(text.as_bytes())));
     }
     values
 }

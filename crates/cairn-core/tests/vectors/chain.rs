@@ -12,8 +12,8 @@ use cairn_core::block::{
 };
 use cairn_core::codec::Encode as _;
 use cairn_core::consensus::{Consensus, Parent, seal_message};
+use cairn_core::genesis::{Allocation, GenesisDraft, GenesisParts, Policy};
 use cairn_core::hash::{BlockId, CertificateHash, ExtraHash, HistoryRoot, MerkleRoot, StateRoot};
-use cairn_core::history::HistoryNode;
 use cairn_core::issuance::Issuance;
 use cairn_core::merkle;
 use cairn_core::network::{ConsensusSection, FeePolicy, Mode, Rules};
@@ -94,6 +94,7 @@ impl World {
             body: Body { certificate: None, transactions: Vec::new(), extra },
             seal: Seal::Work { nonce },
         };
+        assert_eq!(genesis.to_bytes(), block_0_of(section, accounts), "the code of genesis agrees");
         let consensus = Consensus::new(Rules::new(section.clone(), id)).unwrap();
         let tip = consensus.parent_of_next(&header, id, None, |_| ());
         let work = consensus.work_of(&header);
@@ -118,13 +119,14 @@ impl World {
 
     /// The header, body and seal of a block as planned; the state is as before.
     pub(crate) fn make(&mut self, plan: Plan) -> SealedBlock {
-        let mut block = self.prepare(plan.clone());
-        self.close(&mut block, plan.producer);
+        let producer = plan.producer;
+        let mut block = self.prepare(plan);
+        self.close(&mut block, producer);
         block
     }
 
     /// As [`make`](Self::make), without a valid seal.
-    pub(crate) fn prepare(&mut self, plan: Plan) -> SealedBlock {
+    fn prepare(&mut self, plan: Plan) -> SealedBlock {
         let Plan { producer, later_ms, transactions, extra } = plan;
         let rules = self.consensus.rules().clone();
         let identify = |it: &Transaction| IdentifiedTransaction::new(it.clone(), rules.identity());
@@ -220,11 +222,7 @@ impl World {
         let bytes = block.to_bytes();
         let (checked, executed) = self.judge(&bytes).unwrap();
         let header = checked.header();
-        let mut completed: Vec<HistoryNode> = Vec::new();
-        let tip = self
-            .consensus
-            .parent_of_next(header, checked.id(), Some(&self.tip), |node| completed.push(*node));
-        self.tip = tip;
+        self.tip = self.consensus.parent_of_next(header, checked.id(), Some(&self.tip), |_| ());
         self.work = self.work + self.consensus.work_of(header);
         self.producers.push(header.producer);
         json!({
@@ -271,6 +269,25 @@ impl World {
     pub(crate) fn identity(&self) -> BlockId {
         *self.consensus.rules().identity()
     }
+}
+
+/// Block 0 as the genesis of these parts has it.
+fn block_0_of(section: &ConsensusSection, accounts: &[(u8, u64, u64)]) -> Vec<u8> {
+    let mut parts = GenesisParts::new("", section.mode.clone(), false);
+    parts.section = section.clone();
+    parts.policy = Policy::of(&section.limits);
+    parts.first_block.target = section.first_target;
+    parts.first_block.time = Timestamp(GENESIS_TIME);
+    let allocation = |(seed, balance, nonce): &(u8, u64, u64)| Allocation {
+        address: address(*seed),
+        balance: coins(*balance),
+        nonce: Nonce(*nonce),
+        label: None,
+    };
+    parts.allocations = accounts.iter().map(allocation).collect();
+    let draft = GenesisDraft::new(parts).unwrap();
+    let nonce = draft.find_nonce(0..1 << 20).unwrap();
+    draft.seal(nonce).unwrap().block_bytes()
 }
 
 /// The least work nonce.
@@ -337,7 +354,7 @@ pub(crate) fn permit() -> (World, Value) {
         maturity: 0,
         reserve: coins(0),
         fees: FeePolicy { floor: FeeRate(2), moving: false, burn: false },
-        issuance: Issuance { initial: coins(50), halving_every: 0, tail: coins(0), cap: coins(0) },
+        issuance: Issuance { initial: coins(50), halving_every: 0, tail: coins(0), cap: coins(1_000_000) },
         ..plain
     };
     let (mut world, mut json) = World::new("permit", &section, &[(5, 1_000_000, 0)]);
@@ -363,5 +380,5 @@ fn the_vectors_of_chains_hold() {
     settle("chain", &json!({"networks": [pow, permit]}));
 }
 
-/// Zero where the body carries nothing.
+/// What a careless producer writes where a body has no extra data; the hash of nothing is not zero.
 pub(crate) const NO_EXTRA: ExtraHash = ExtraHash([0; 32]);

@@ -13,7 +13,7 @@ fn base_fee_step(weight_max: u64, floor: u64, moving: bool, base: u64, used: u64
     let fees = FeePolicy { floor: FeeRate(floor), moving, burn: true };
     let rules = Rules::new(ConsensusSection { limits, fees, ..section }, IDENTITY);
     json!({
-        "block_weight_max": wide(weight_max),
+        "block_weight": wide(weight_max),
         "floor": wide(floor),
         "moving": moving,
         "base_fee": wide(base),

@@ -5,12 +5,15 @@
 //! from the pages alone. Numbers of 64 bits and more are decimal strings, because JSON numbers are
 //! exact to 2^53 only; narrower ones are numbers; bytes are lower-case hexadecimal.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
 mod blocks;
 mod bytes;
 mod chain;
 mod chain_refusals;
 mod economy;
 mod fixture;
+mod genesis;
 mod history;
 mod keys;
 mod rule;

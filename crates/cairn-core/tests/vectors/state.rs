@@ -134,7 +134,7 @@ fn refused() -> Vec<Value> {
         end: ProofEnd::Leaf { path, value: account(2, 0).value_bytes().to_vec() },
         ..good.clone()
     };
-    let nothing = StateProof { end: ProofEnd::Empty, ..good.clone() };
+    let nothing = StateProof { end: ProofEnd::Empty, ..good };
     let far = (1..=8).map(|seed| address(seed).path()).find(|other| {
         let proof = state.prove(other);
         matches!(proof.verify(root, &path), Err(StateProofError::ForeignLeaf { .. }))

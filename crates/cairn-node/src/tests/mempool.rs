@@ -104,7 +104,7 @@ fn mem_1_another_witness_for_the_same_id_is_refused() {
         check(Transaction { body: ALICE.sends(0).body(), witness }, network.consensus.rules()).unwrap()
     };
     let (first, second) = (signed(key), signed(minus_one));
-    bench.submit(ALICE.sends(0).to_address(first.sender(), 10_000)).unwrap();
+    bench.submit(ALICE.sends(0).paying(first.sender(), 10_000)).unwrap();
     bench.mine(1);
 
     let id = first.id();

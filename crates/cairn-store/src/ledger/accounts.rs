@@ -13,7 +13,7 @@ use cairn_core::state::State;
 /// The accounts of a page.
 pub(super) const PAGE_ACCOUNTS: u32 = 320;
 /// In how many flushes every page is written once.
-pub(super) const ROTATION: u64 = 16;
+pub(super) const ROTATION: u32 = 16;
 /// The bytes of an account with its path.
 pub(super) const ROW_BYTES: usize = 48;
 /// The bytes of a changed account: its index in the place of its path.
@@ -85,8 +85,8 @@ impl AccountsWriter {
             first = end;
         }
         self.known = count;
-        let turn = u32::try_from(self.flush % ROTATION).expect("below sixteen");
-        let pages = (0..count.div_ceil(PAGE_ACCOUNTS)).skip(turn as usize).step_by(ROTATION as usize);
+        let turn = u32::try_from(self.flush % u64::from(ROTATION)).expect("below sixteen");
+        let pages = (turn..count.div_ceil(PAGE_ACCOUNTS)).step_by(ROTATION as usize);
         let pages = pages.map(|page| (page, encode_page(state, page))).collect();
         AccountRows { flush: self.flush, count, delta, pages }
     }

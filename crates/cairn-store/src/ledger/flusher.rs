@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::Height;
@@ -40,7 +40,9 @@ pub(super) type Outcome = Result<Box<Job>, (StoreError, Box<Job>)>;
 /// The thread that writes the database.
 #[derive(Debug)]
 pub(super) struct Flusher {
-    jobs: SyncSender<Box<Job>>,
+    /// None only while the flusher is dropped.
+    jobs: Option<SyncSender<Box<Job>>>,
+    thread: Option<JoinHandle<()>>,
     outcomes: Receiver<Outcome>,
     is_busy: bool,
 }
@@ -55,7 +57,7 @@ impl Flusher {
     ) -> std::io::Result<Self> {
         let (jobs, to_do) = sync_channel::<Box<Job>>(1);
         let (done, outcomes) = sync_channel(1);
-        thread::Builder::new().name("database".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("database".to_owned()).spawn(move || {
             for job in to_do {
                 let outcome = match flush(&shared, &*disk, cache_bytes, &job, identity) {
                     Ok(()) => Ok(job),
@@ -66,7 +68,7 @@ impl Flusher {
                 }
             }
         })?;
-        Ok(Self { jobs, outcomes, is_busy: false })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), outcomes, is_busy: false })
     }
 
     pub(super) const fn is_idle(&self) -> bool {
@@ -75,7 +77,8 @@ impl Flusher {
 
     /// Hands over a job; there must be none under way.
     pub(super) fn start(&mut self, job: Box<Job>) {
-        self.jobs.send(job).expect("the thread lives as long as the flusher, unless it panicked");
+        let sent = self.jobs.as_ref().map(|jobs| jobs.send(job));
+        sent.expect("jobs come before the drop").expect("the thread that writes the database panicked");
         self.is_busy = true;
     }
 
@@ -101,6 +104,17 @@ impl Flusher {
         }
         self.is_busy = false;
         Some(self.outcomes.recv().expect("the thread that writes the database panicked"))
+    }
+}
+
+impl Drop for Flusher {
+    /// Waits for the thread, so that the directory is free when the ledger is gone.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was or will be noticed by whoever waits for its outcome.
+            let _ = thread.join();
+        }
     }
 }
 

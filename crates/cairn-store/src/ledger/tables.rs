@@ -319,7 +319,7 @@ pub(super) fn write(transaction: &WriteTransaction, job: &Job, identity: [u8; 32
             table.insert((rows.flush, piece), row.as_slice())?;
         }
         // Every page was written within the last sixteen flushes, so older deltas say nothing new.
-        if let Some(old) = rows.flush.checked_sub(ROTATION) {
+        if let Some(old) = rows.flush.checked_sub(u64::from(ROTATION)) {
             table.retain_in(..=(old, u32::MAX), |_, _| false)?;
         }
     }

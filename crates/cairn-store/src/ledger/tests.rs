@@ -1,5 +1,7 @@
 //! A small chain on a disk that fails: nothing acknowledged is lost, nothing is invented.
 
+#![allow(clippy::cast_possible_truncation, reason = "the heights and places here are small")]
+
 use cairn_core::address::Address;
 use cairn_core::block::{CheckedBlock, Seal, UnsealedBlock, block_id, trust};
 use cairn_core::consensus::{Consensus, Parent};

@@ -6,11 +6,15 @@
 
 mod rules;
 
-pub use rules::{of_address, of_block, of_decode, of_header, of_transaction};
+pub use rules::{
+    of_address, of_block, of_decode, of_header, of_mempool, of_mine, of_submit, of_transaction,
+};
 
 use crate::api::views::{ErrorBody, ErrorView};
+use crate::run::NoAnswer;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use cairn_store::StoreError;
 use std::borrow::Cow;
 
 /// A refusal, ready to be sent.
@@ -267,6 +271,16 @@ impl ApiError {
         )
     }
 
+    /// The transaction waits already.
+    pub fn already_known() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "already-known",
+            "the transaction waits already",
+            "GET /v1/transactions/{id} says how far it is",
+        )
+    }
+
     /// The transaction is in no block yet.
     pub fn not_confirmed() -> Self {
         Self::new(
@@ -297,22 +311,12 @@ impl ApiError {
         )
     }
 
-    /// The node makes no blocks.
-    pub fn not_a_miner() -> Self {
-        Self::new(
-            StatusCode::CONFLICT,
-            "not-a-miner",
-            "this node makes no blocks",
-            "start it with --role miner and --producer",
-        )
-    }
-
     /// The blocks were not made in time.
-    pub fn mining_timeout(made: u32, asked: u32) -> Self {
+    pub fn mining_timeout(asked: u32) -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
             "mining-timeout",
-            format!("{made} of {asked} blocks were made in time"),
+            format!("{asked} blocks could not be made in time"),
             "the node goes on; GET /v1/status says how far it is",
         )
     }
@@ -355,6 +359,23 @@ impl ApiError {
             format!("{limit} clients read the events already"),
             "close another stream of events",
         )
+    }
+}
+
+impl From<NoAnswer> for ApiError {
+    fn from(error: NoAnswer) -> Self {
+        match error {
+            NoAnswer::Busy => Self::slow_down(),
+            NoAnswer::Stopping => Self::stopping(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        // Paths of this machine are nobody else's business.
+        tracing::error!(%error, "a read for a request failed");
+        Self::store_failed()
     }
 }
 

@@ -62,12 +62,12 @@ pub struct Figures {
     pub accounts: u64,
     /// Memory of the state, in bytes.
     pub state_bytes: u64,
-    /// Transactions of the chain.
-    pub chain_transactions: u64,
-    /// Bytes of the log of blocks.
-    pub block_log_bytes: u64,
-    /// Bytes of the database.
-    pub database_bytes: u64,
+    /// Blocks kept beside the chain.
+    pub side_blocks: u64,
+    /// Blocks from the future that are held.
+    pub held_blocks: u64,
+    /// Bytes of the log of the mempool.
+    pub mempool_log_bytes: u64,
     /// Reorganisations since the start.
     pub reorganisations: u64,
     /// Blocks that joined the chain since the start.
@@ -94,9 +94,9 @@ const ROWS: [Row; 12] = [
     ("mempool_bytes", "Canonical bytes of the transactions that wait", |figures| figures.mempool_bytes),
     ("accounts", "Accounts of the state", |figures| figures.accounts),
     ("state_memory_bytes", "Memory of the state", |figures| figures.state_bytes),
-    ("chain_transactions", "Transactions in blocks of the chain", |figures| figures.chain_transactions),
-    ("block_log_bytes", "Bytes of the log of blocks", |figures| figures.block_log_bytes),
-    ("database_bytes", "Bytes of the database", |figures| figures.database_bytes),
+    ("side_blocks", "Blocks kept beside the chain", |figures| figures.side_blocks),
+    ("held_blocks", "Blocks from the future that are held", |figures| figures.held_blocks),
+    ("mempool_log_bytes", "Bytes of the log of the mempool", |figures| figures.mempool_log_bytes),
     ("reorganisations_since_start", "Times the chain took another branch", |figures| {
         figures.reorganisations
     }),

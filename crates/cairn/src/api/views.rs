@@ -541,6 +541,10 @@ pub struct MempoolEntry {
     pub tip_rate: Units,
     /// The last height of a block that may hold it; 0 for no limit.
     pub valid_until: u64,
+    /// When it came, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// What `before` takes to go on behind this entry.
+    pub cursor: u64,
     /// Why it waits.
     pub waits: WaitView,
 }
@@ -548,7 +552,8 @@ pub struct MempoolEntry {
 /// Why a transaction waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaitView {
-    /// `ready` (for the next block), `nonce-gap`, `base-fee` or `balance`.
+    /// `ready` (for the next block), `nonce-gap`, `base-fee`, `balance`, `earlier` (for an earlier
+    /// transaction of its sender that waits for something) or `rule`.
     #[schema(example = "ready")]
     pub reason: String,
     /// The reason as a sentence, with its numbers.
@@ -685,7 +690,8 @@ pub enum EventView {
     Mempool {
         /// Its id.
         id: Hash,
-        /// Why it left: `expired`, `evicted`, `replaced`, `invalid`, …
+        /// Why it left: `expired`, `displaced`, `replaced`, `nonce-used`, `beyond-gap` or
+        /// `too-many-from-sender`.
         #[schema(example = "expired")]
         reason: String,
     },
@@ -828,10 +834,23 @@ pub struct HistoryQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct MempoolQuery {
-    /// Only what this account sent.
+    /// Only what this account sent, by nonce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Only what came before the entry with this cursor. Not together with `address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
     /// How many at most: 1 to 1,000, 100 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+}
+
+/// From where on events are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// Only events behind the one with this id; the header `Last-Event-ID` goes before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
 }

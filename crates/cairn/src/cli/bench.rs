@@ -1,5 +1,6 @@
 //! `cairn bench`: measures this machine.
 
+use crate::bench::{self, Options};
 use crate::failure::CliError;
 
 #[derive(Debug, clap::Args)]
@@ -17,6 +18,5 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<(), CliError> {
-    let _ = (arguments, json);
-    Err(CliError::failed("x", "x"))
+    bench::run(Options { quick: arguments.quick, only: arguments.only.as_deref(), json })
 }

@@ -5,7 +5,7 @@ use crate::cli::context::Context;
 use crate::failure::CliError;
 use crate::output::{self, Facts, Progress, Style, Table, coins_text, grouped, left, plural, right};
 use cairn_core::genesis::{
-    GENESIS_TEXT_BYTES_MAX, Genesis, GenesisDraft, GenesisError, GenesisProblem, GenesisProblems,
+    GENESIS_TEXT_BYTES_MAX, Genesis, GenesisDraft, GenesisError, GenesisProblem,
 };
 use cairn_core::network::ConsensusSection;
 use cairn_core::numbers::{Amount, Height, WorkNonce};
@@ -128,7 +128,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CliError> {
 /// Reads and checks a genesis file.
 pub(crate) fn read(file: &Path) -> Result<Genesis, CliError> {
     let text = read_text(file)?;
-    Genesis::from_toml(&text).map_err(|problems| of_problems(problems, file, Some(&text)))
+    Genesis::from_toml(&text).map_err(|problems| of_problems(problems.as_slice(), file, Some(&text)))
 }
 
 fn read_text(file: &Path) -> Result<String, CliError> {
@@ -145,10 +145,9 @@ fn read_text(file: &Path) -> Result<String, CliError> {
 }
 
 /// All that is wrong, each at its place.
-fn of_problems(problems: GenesisProblems, file: &Path, text: Option<&str>) -> CliError {
-    let problems = problems.into_vec();
+fn of_problems(problems: &[GenesisProblem], file: &Path, text: Option<&str>) -> CliError {
     let name = file.display().to_string();
-    let message = match problems.as_slice() {
+    let message = match problems {
         [only] => format!("{name}: {only}"),
         several => format!("{name}: {} things are wrong", several.len()),
     };
@@ -182,10 +181,10 @@ fn new(arguments: &NewArguments, json: bool) -> Result<(), CliError> {
     }
     let text = toml::to_string(&settings_of(arguments)?).expect("texts and numbers are TOML");
     // The text is not the user's, so its places would say nothing.
-    let draft = GenesisDraft::from_toml(&text).map_err(|mut problems| {
-        let flags = Path::new("these settings");
-        problems.as_mut_slice().iter_mut().for_each(|problem| problem.span = None);
-        of_problems(problems, flags, None)
+    let draft = GenesisDraft::from_toml(&text).map_err(|problems| {
+        let mut problems = problems.into_vec();
+        problems.iter_mut().for_each(|problem| problem.span = None);
+        of_problems(&problems, Path::new("these settings"), None)
     })?;
     let genesis = mine(draft)?;
     write_new(&file, &genesis.to_toml(), arguments.force)?;

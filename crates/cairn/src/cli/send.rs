@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::network::{Network, fee_rates};
-use crate::api::views::{Status, TransactionState, TransactionStatus};
+use crate::api::views::{Status, TransactionState, TransactionStatus, WaitView};
 use crate::client::{Client, ClientError};
 use crate::failure::CliError;
 use crate::output::{self, Style, plural};
@@ -207,13 +207,12 @@ pub(crate) async fn wait_for(
     timeout: Duration,
 ) -> Result<TransactionStatus, CliError> {
     let path = format!("/v1/transactions/{id}");
-    let mut last = None;
     loop {
-        match client.get::<TransactionStatus>(&path).await {
+        let waits = match client.get::<TransactionStatus>(&path).await {
             Ok(status) => match status.status {
                 TransactionState::Final => return Ok(status),
                 TransactionState::Confirmed if !until_final => return Ok(status),
-                TransactionState::Confirmed | TransactionState::Pending => last = Some(status),
+                TransactionState::Confirmed | TransactionState::Pending => status.waits,
             },
             Err(ClientError::Refused { status, .. }) if status == axum::http::StatusCode::NOT_FOUND => {
                 let message = format!("transaction {id} left the queue without a block");
@@ -221,14 +220,13 @@ pub(crate) async fn wait_for(
                     .help("it expired, or another with its nonce took its place: see `cairn account`"));
             }
             Err(error) => return Err(error.into()),
-        }
+        };
         if started.elapsed() >= timeout {
             let waited = plural(timeout.as_secs(), "second");
             let message = format!("transaction {id} is not in a block after {waited}");
             let failure = CliError::timed_out("not-confirmed", message);
-            let why = last.and_then(|status| status.waits).map(|waits| waits.message);
-            return Err(match why {
-                Some(why) => failure.help(format!("it still waits: {why}; `cairn tx {id}` tells how it is")),
+            return Err(match waits {
+                Some(WaitView { message: why, .. }) => failure.help(format!("it still waits: {why}; `cairn tx {id}` tells how it is")),
                 None => failure.help(format!("it still waits: `cairn tx {id}` tells how it is")),
             });
         }

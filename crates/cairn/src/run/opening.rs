@@ -89,6 +89,7 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
         reader: ledger.reader(),
         events: Arc::clone(&events),
         counts: Arc::clone(&counts),
+        undo_window: settings.undo_window,
     });
     let worker = Worker::new(node, ledger, inbox, Arc::clone(&desk), events, counts, Arc::clone(&consensus));
     let mut threads = vec![spawn("node", move || worker.run())?];

@@ -9,12 +9,14 @@ use cairn_core::numbers::Timestamp;
 use cairn_core::store::Store as _;
 use cairn_core::transaction::CheckedTransaction;
 use cairn_node::chain::{BlockRefusal, Imported};
+use cairn_node::mempool::{SubmitError, Submitted};
 use cairn_node::producer::MineRefusal;
 use cairn_node::{Effect, Input, Node, Outcome, RequestId};
 use cairn_store::ledger::Ledger;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
@@ -205,6 +207,7 @@ impl Worker {
         // Whoever asked may have gone; then nobody wants the answer.
         match (self.waiting.remove(&request), outcome) {
             (Some(Waiting::Submit(parts)), Outcome::Submitted(outcomes)) => {
+                self.note_room(&outcomes);
                 let mut outcomes = outcomes.into_iter();
                 for Part { ids, reply } in parts {
                     let judgements = ids.into_iter().zip(outcomes.by_ref());
@@ -215,6 +218,17 @@ impl Worker {
             (Some(Waiting::Mine(reply)), Outcome::Mined(outcome)) => drop(reply.send(outcome)),
             (Some(Waiting::Block(reply)), Outcome::Block(outcome)) => drop(reply.send(outcome)),
             _ => {}
+        }
+    }
+
+    /// Remembers whether there was room on the disk the last time something was to be kept.
+    fn note_room(&self, outcomes: &[Result<Submitted, SubmitError>]) {
+        for outcome in outcomes {
+            match outcome {
+                Ok(Submitted::Pending { .. }) => self.counts.disk_full.store(false, Ordering::Relaxed),
+                Err(SubmitError::DiskFull) => self.counts.disk_full.store(true, Ordering::Relaxed),
+                Ok(Submitted::Known { .. }) | Err(_) => {}
+            }
         }
     }
 

@@ -7,6 +7,8 @@ use cairn_core::block::BlockError;
 use cairn_core::codec::DecodeError;
 use cairn_core::consensus::HeaderError;
 use cairn_core::transaction::TransactionError;
+use cairn_node::mempool::{MempoolError, SubmitError};
+use cairn_node::producer::MineRefusal;
 
 /// A refusal for a rule: malformed, in conflict, or against it.
 fn refusal(
@@ -99,6 +101,72 @@ pub fn of_transaction(error: &TransactionError) -> ApiError {
         _ => (BROKEN, "invalid-transaction", "TX-1", "docs/spec/04-validity.md lists the rules"),
     };
     refusal(status, code, rule, error, help)
+}
+
+/// The refusal of a transaction by this node's mempool.
+pub fn of_mempool(error: &MempoolError) -> ApiError {
+    use MempoolError as E;
+    let (status, code, rule, help) = match error {
+        E::OtherWitness { .. } => {
+            (CONFLICT, "already-known", "MEM-1", "GET /v1/transactions/{id} says how far it is")
+        }
+        E::NonceTooFarAhead { .. } => {
+            (CONFLICT, "nonce-too-high", "MEM-2", "send the transactions with the nonces before it first")
+        }
+        E::TooManyFromSender { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-from-sender",
+            "MEM-3",
+            "wait for a block, then send it again",
+        ),
+        E::BalancePledged { .. } => {
+            (BROKEN, "balance-pledged", "MEM-4", "wait until what the sender has waiting is confirmed")
+        }
+        E::ReplacementTooCheap { .. } => (
+            CONFLICT,
+            "replacement-too-cheap",
+            "MEM-5",
+            "another transaction waits with this nonce: pay more than it, or use pending_nonce",
+        ),
+        E::ExpiresSoon { .. } => (BROKEN, "expires-soon", "MEM-6", "build it anew with a later valid_until"),
+        E::Full { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "mempool-full", "MEM-7", "raise tip_rate, or wait for a block")
+        }
+        E::FullBeyondGap { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "mempool-full",
+            "MEM-8",
+            "send the transactions with the nonces before it first",
+        ),
+        E::TooHeavy { .. } => (BROKEN, "transaction-too-heavy", "MEM-9", "split it into several"),
+        _ => (BROKEN, "refused-by-mempool", "MEM-1", "docs/spec/07-mempool.md lists the rules"),
+    };
+    refusal(status, code, rule, error, help)
+}
+
+/// The refusal of a submitted transaction.
+pub fn of_submit(error: &SubmitError) -> ApiError {
+    match error {
+        SubmitError::Transaction(error) => of_transaction(error),
+        SubmitError::Mempool(error) => of_mempool(error),
+        SubmitError::DiskFull => ApiError::disk_full(),
+    }
+}
+
+/// Why blocks were not made on demand.
+pub fn of_mine(error: &MineRefusal) -> ApiError {
+    let (status, code, help) = match error {
+        MineRefusal::NoProducer => {
+            (CONFLICT, "not-a-miner", "start the node with --role miner and --producer")
+        }
+        MineRefusal::NotListed { .. } => {
+            (CONFLICT, "not-a-listed-miner", "start the node with the key of a listed miner")
+        }
+        MineRefusal::BlockCount { .. } => (BROKEN, "block-count", "ask for fewer blocks at once"),
+        MineRefusal::TooManyRequests { .. } => return ApiError::slow_down(),
+        MineRefusal::Refused { .. } => (CONFLICT, "own-block-refused", "the log of the node says more"),
+    };
+    ApiError::new(status, code, error.to_string(), help)
 }
 
 /// The refusal of a header or a seal that breaks a rule.

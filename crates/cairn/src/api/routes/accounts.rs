@@ -1,0 +1,242 @@
+//! Accounts: now, in the past, proven, and what changed them.
+
+use crate::api::Api;
+use crate::api::errors::{ApiError, of_transaction};
+use crate::api::input::{address, page_limit, query};
+use crate::api::render;
+use crate::api::views::{
+    AccountEntry, AccountEntryKind, AccountProof, AccountQuery, AccountView, Bytes, ErrorBody, Hash,
+    HistoryQuery, StateLeafView,
+};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use cairn_core::account::Account;
+use cairn_core::address::Address;
+use cairn_core::block::{SealedBlock, decode_block};
+use cairn_core::codec::Encode as _;
+use cairn_core::hash::BlockId;
+use cairn_core::numbers::{Amount, Height};
+use cairn_core::rules::matured_height;
+use cairn_core::state::ProofEnd;
+use cairn_core::store::PAYMENT_PLACE;
+use cairn_core::transaction::{IdentifiedTransaction, trust_all};
+use cairn_store::ledger::{PastAccount, Place};
+use std::sync::Arc;
+
+/// How many entries a page has if nothing is said.
+const PAGE_ENTRIES: u32 = 20;
+/// How often a look into the past is tried again because the chain moved meanwhile.
+const PAST_TRIES_MAX: usize = 5;
+
+/// An account; one that was never used has zeros.
+#[utoipa::path(get, path = "/v1/accounts/{address}", tag = "chain",
+    params(("address" = String, Path, description = "The address"), AccountQuery),
+    responses((status = 200, body = AccountView), (status = "default", body = ErrorBody))
+)]
+pub(in crate::api) async fn one(
+    State(api): State<Arc<Api>>,
+    Path(text): Path<String>,
+    uri: Uri,
+) -> Result<Json<AccountView>, ApiError> {
+    let AccountQuery { at } = query(&uri)?;
+    let address = address(&text, api.rules().prefix())?;
+    let text = address.to_text(api.rules().prefix());
+    if let Some(at) = at {
+        let account = past(&api, &address, Height(at)).await?;
+        return Ok(Json(AccountView {
+            address: text,
+            balance: account.balance.into(),
+            nonce: account.nonce.0,
+            pending_balance: None,
+            pending_nonce: None,
+            height: at,
+        }));
+    }
+    let (account, height) =
+        api.node.ask(move |node, _| (node.account(&address), node.tip().header.height)).await?;
+    Ok(Json(AccountView {
+        address: text,
+        balance: account.confirmed.balance.into(),
+        nonce: account.confirmed.nonce.0,
+        pending_balance: Some(account.pending_balance.into()),
+        pending_nonce: Some(account.pending_nonce.0),
+        height: height.0,
+    }))
+}
+
+/// What an account was after the block at a height.
+async fn past(api: &Api, address: &Address, height: Height) -> Result<Account, ApiError> {
+    let reader = api.node.reader();
+    for _ in 0..PAST_TRIES_MAX {
+        let address = *address;
+        let (now, tip) =
+            api.node.ask(move |node, _| (node.account_index(&address), node.tip().header.clone())).await?;
+        if height > tip.height {
+            return Err(ApiError::height_ahead(height.0, tip.height.0));
+        }
+        // Accounts are never deleted: one that does not exist now never did.
+        let Some((index, account)) = now else { return Ok(Account::default()) };
+        let found = reader.account_at(index, account, height)?;
+        let is_same_chain = reader.header(reader.tip())?.is_some_and(|(_, header)| header == tip);
+        if is_same_chain {
+            return match found {
+                PastAccount::Known(account) => Ok(account.unwrap_or_default()),
+                PastAccount::OutOfWindow => {
+                    let lowest = tip.height.0.saturating_sub(api.node.undo_window());
+                    Err(ApiError::history_unavailable(height.0, lowest))
+                }
+            };
+        }
+    }
+    Err(ApiError::slow_down())
+}
+
+/// What shows an account, or that there is none, under the state root of the tip.
+#[utoipa::path(get, path = "/v1/accounts/{address}/proof", tag = "chain",
+    params(("address" = String, Path, description = "The address")),
+    responses((status = 200, body = AccountProof), (status = "default", body = ErrorBody))
+)]
+pub(in crate::api) async fn proof(
+    State(api): State<Arc<Api>>,
+    Path(text): Path<String>,
+) -> Result<Json<AccountProof>, ApiError> {
+    let address = address(&text, api.rules().prefix())?;
+    let proven = api.node.ask(move |node, _| node.prove_account(&address)).await?;
+    let block = api.node.reader().block(&proven.block)?.ok_or_else(ApiError::store_failed)?;
+    let decoded = decode_block(&block.bytes).map_err(|_| ApiError::store_failed())?;
+    let path = address.path();
+    let leaf = match proven.proof.end {
+        ProofEnd::Empty => None,
+        ProofEnd::Leaf { path, value } => Some(StateLeafView { path: path.into(), value: Bytes(value) }),
+    };
+    let exists = leaf.as_ref().is_some_and(|leaf| leaf.path == path.into());
+    Ok(Json(AccountProof {
+        address: address.to_text(api.rules().prefix()),
+        path: path.into(),
+        balance: exists.then(|| proven.account.balance.into()),
+        nonce: exists.then_some(proven.account.nonce.0),
+        height: proven.header.height.0,
+        block: proven.block.into(),
+        header: Bytes(proven.header.to_bytes()),
+        seal: render::seal(&decoded.seal),
+        siblings: proven.proof.siblings.into_iter().map(Hash).collect(),
+        leaf,
+    }))
+}
+
+/// What changed an account, the newest first.
+#[utoipa::path(get, path = "/v1/accounts/{address}/transactions", tag = "chain",
+    params(("address" = String, Path, description = "The address"), HistoryQuery),
+    responses((status = 200, body = [AccountEntry]), (status = "default", body = ErrorBody))
+)]
+pub(in crate::api) async fn history(
+    State(api): State<Arc<Api>>,
+    Path(text): Path<String>,
+    uri: Uri,
+) -> Result<Json<Vec<AccountEntry>>, ApiError> {
+    let HistoryQuery { before, limit } = query(&uri)?;
+    let limit = page_limit(limit, PAGE_ENTRIES)?;
+    let before = before.map(|text| cursor(&text)).transpose()?;
+    let address = address(&text, api.rules().prefix())?;
+    let Some((index, _)) = api.node.ask(move |node, _| node.account_index(&address)).await? else {
+        return Ok(Json(Vec::new()));
+    };
+    let reader = api.node.reader();
+    let mut entries = Vec::new();
+    let mut open: Option<(BlockId, SealedBlock)> = None;
+    for place in reader.touched(index, before, limit)? {
+        if open.as_ref().is_none_or(|(_, block)| block.header.height != place.height) {
+            let Some(block) = reader.block_at(place.height)? else { continue };
+            let decoded = decode_block(&block.bytes).map_err(|_| ApiError::store_failed())?;
+            open = Some((block.id, decoded));
+        }
+        let Some((id, block)) = &open else { continue };
+        entries.extend(describe(&api, &address, place, *id, block)?);
+    }
+    Ok(Json(entries))
+}
+
+/// A cursor: `height.place`, or a height.
+fn cursor(text: &str) -> Result<Place, ApiError> {
+    let (height, place) = text.split_once('.').unwrap_or((text, "0"));
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then_some(());
+    let read = || {
+        number(height).and_then(|()| number(place))?;
+        Some(Place { height: Height(height.parse().ok()?), place: place.parse().ok()? })
+    };
+    read().ok_or_else(|| ApiError::malformed_parameter("before", "a height or a cursor `height.place`"))
+}
+
+/// What happened to an account at a place; none if only a block that left the chain touched it there.
+fn describe(
+    api: &Api,
+    address: &Address,
+    place: Place,
+    id: BlockId,
+    block: &SealedBlock,
+) -> Result<Option<AccountEntry>, ApiError> {
+    let header = &block.header;
+    let entry = AccountEntry {
+        cursor: format!("{}.{}", place.height, place.place),
+        kind: AccountEntryKind::Payment,
+        height: header.height.0,
+        block: id.into(),
+        time_ms: header.time.0,
+        id: None,
+        sender: None,
+        received: None,
+        sent: None,
+        fee: None,
+    };
+    if place.place == PAYMENT_PLACE {
+        return Ok(is_paid(api, address, block)?.then_some(entry));
+    }
+    let index = usize::try_from(place.place).map_err(|_| ApiError::store_failed())?;
+    let Some(transaction) = block.body.transactions.get(index) else { return Ok(None) };
+    let identified = IdentifiedTransaction::new(transaction.clone(), api.rules().identity());
+    let checked = trust_all(vec![identified], api.rules()).map_err(|(_, error)| of_transaction(&error))?;
+    let Some(checked) = checked.first() else { return Ok(None) };
+    let transfers = &checked.body().transfers;
+    let own = transfers.iter().filter(|transfer| transfer.to == *address).map(|transfer| transfer.amount);
+    let received = Amount::checked_sum(own).ok_or_else(ApiError::store_failed)?;
+    let is_sender = checked.sender() == *address;
+    if !is_sender && received == Amount::ZERO {
+        return Ok(None);
+    }
+    let fee = checked.fees(header.base_fee).map(|fees| fees.total().into());
+    Ok(Some(AccountEntry {
+        kind: if is_sender { AccountEntryKind::Sent } else { AccountEntryKind::Received },
+        id: Some(checked.id().into()),
+        sender: Some(checked.sender().to_text(api.rules().prefix())),
+        received: Some(received.into()),
+        sent: is_sender.then(|| checked.amount().into()),
+        fee: fee.filter(|_| is_sender),
+        ..entry
+    }))
+}
+
+/// Whether an account is paid at the end of a block: for the block itself, or for an earlier one
+/// whose reward matures in it.
+fn is_paid(api: &Api, address: &Address, block: &SealedBlock) -> Result<bool, ApiError> {
+    if block.header.producer == *address {
+        return Ok(true);
+    }
+    let Some(earlier) = matured_height(api.rules(), block.header.height) else { return Ok(false) };
+    let header = api.node.reader().header(earlier)?;
+    Ok(header.is_some_and(|(_, header)| header.producer == *address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_a_height_or_a_place_in_a_block() {
+        assert_eq!(cursor("12"), Ok(Place { height: Height(12), place: 0 }));
+        assert_eq!(cursor("12.4294967295"), Ok(Place { height: Height(12), place: PAYMENT_PLACE }));
+        for bad in ["", "x", "1.", ".1", "1.-1", "-1", "1.2.3", "1.4294967296"] {
+            assert_eq!(cursor(bad).unwrap_err().code, "malformed-parameter", "{bad}");
+        }
+    }
+}

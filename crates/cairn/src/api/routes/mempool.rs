@@ -1,0 +1,43 @@
+//! What waits for a block, and why.
+
+use crate::api::Api;
+use crate::api::errors::ApiError;
+use crate::api::input::{address, page_limit, query};
+use crate::api::render;
+use crate::api::views::{ErrorBody, MempoolEntry, MempoolQuery};
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use cairn_node::queries::Cursor;
+use std::sync::Arc;
+
+/// How many entries a page has if nothing is said.
+const PAGE_ENTRIES: u32 = 100;
+
+/// Transactions that wait, the newest first; those of one account by nonce.
+#[utoipa::path(get, path = "/v1/mempool", tag = "mempool", params(MempoolQuery), responses(
+    (status = 200, body = [MempoolEntry]), (status = "default", body = ErrorBody)
+))]
+pub(in crate::api) async fn list(
+    State(api): State<Arc<Api>>,
+    uri: Uri,
+) -> Result<Json<Vec<MempoolEntry>>, ApiError> {
+    let MempoolQuery { address: sender, before, limit } = query(&uri)?;
+    let limit = page_limit(limit, PAGE_ENTRIES)?;
+    let sender = sender.map(|text| address(&text, api.rules().prefix())).transpose()?;
+    if sender.is_some() && before.is_some() {
+        return Err(ApiError::malformed_parameter("before", "allowed together with address"));
+    }
+    let pending = api
+        .node
+        .ask(move |node, _| match sender {
+            Some(sender) => {
+                let mut all = node.pending_of(&sender);
+                all.truncate(limit);
+                all
+            }
+            None => node.pending_page(before.map(Cursor), limit),
+        })
+        .await?;
+    Ok(Json(pending.iter().map(|entry| render::mempool_entry(entry, api.rules().prefix())).collect()))
+}

@@ -1,0 +1,294 @@
+//! `cairn bench`: what this machine reaches, each figure beside the limit measured in the same run.
+//!
+//! The limit of an import is verifying its signatures and nothing else, on all cores. Wall time on
+//! a shared machine says little, so every figure also gives the processor time of an operation.
+
+mod chain;
+mod http;
+mod import;
+mod measure;
+mod parts;
+mod process;
+
+use serde::Serialize;
+
+use crate::output::{Style, Table, grouped, left, note, print_json, right};
+use chain::{BLOCK_TRANSFERS, Chain};
+use import::ImportCost;
+use measure::Spent;
+
+/// How large the bench is.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Smaller sizes: less exact, done sooner.
+    pub quick: bool,
+    /// Only figures whose name begins like this.
+    pub only: Option<&'a str>,
+    /// One object of JSON in the place of the table.
+    pub json: bool,
+}
+
+/// One measured figure.
+#[derive(Clone, Debug, Serialize)]
+struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    /// What the same run measured as the limit, in the same unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<f64>,
+    /// `value / limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio: Option<f64>,
+    /// Processor time an operation, in microseconds, over all threads of the process measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_us: Option<f64>,
+    /// Where the time goes, or what was counted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<Part>,
+}
+
+/// A part of a figure.
+#[derive(Clone, Debug, Serialize)]
+struct Part {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+}
+
+impl Figure {
+    fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit, limit: None, ratio: None, cpu_us: None, parts: Vec::new() }
+    }
+
+    /// Operations a second, with their processor time.
+    fn rate(name: impl Into<String>, operations: usize, spent: Spent, unit: &'static str) -> Self {
+        Self { cpu_us: Some(spent.cpu_us(operations)), ..Self::new(name, spent.rate(operations), unit) }
+    }
+
+    fn with_limit(mut self, limit: f64) -> Self {
+        self.ratio = Some(self.value / limit);
+        self.limit = Some(limit);
+        self
+    }
+
+    fn part(mut self, name: &'static str, value: f64, unit: &'static str) -> Self {
+        self.parts.push(Part { name, value, unit });
+        self
+    }
+}
+
+/// All figures of a run, and on what they were measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    cores: usize,
+    /// The arithmetic that verifies signatures, as it was built.
+    signature_backend: &'static str,
+    figures: Vec<Figure>,
+}
+
+/// Measures, and prints each figure as soon as it is known.
+///
+/// # Errors
+///
+/// Where a directory cannot be made or the node under test does not start.
+pub fn run(options: Options<'_>) -> Result<(), BenchError> {
+    let wants = |name: &str| options.only.is_none_or(|only| name.starts_with(only));
+    let mut report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        cores: crate::pipeline::default_threads(),
+        signature_backend: signature_backend(),
+        figures: Vec::new(),
+    };
+    let scratch = tempfile::tempdir().map_err(BenchError::Directory)?;
+    let figures = &mut report.figures;
+    if wants("import") {
+        let sizes: &[usize] = if options.quick { &[10_000] } else { &[10_000, 100_000, 1_000_000] };
+        for accounts in sizes {
+            note(&format!("import: making a chain over {} accounts", grouped(*accounts as u64)));
+            let blocks = if options.quick { 6 } else { 30 };
+            let chain = chain::make_chain(*accounts, blocks);
+            measure_import(&chain, *accounts, scratch.path(), figures)?;
+        }
+        note("import: empty blocks");
+        let blocks = if options.quick { 2_000 } else { 20_000 };
+        measure_empty_import(&chain::make_empty_chain(blocks), scratch.path(), figures)?;
+    }
+    if wants("state") {
+        let sizes: &[usize] = if options.quick { &[10_000] } else { &[10_000, 100_000, 1_000_000] };
+        for accounts in sizes {
+            note(&format!("state: {} accounts", grouped(*accounts as u64)));
+            let (transfers, spent) = parts::change_state(*accounts);
+            let name = format!("state root and commit, {}", short_count(*accounts));
+            figures.push(Figure::rate(name, transfers, spent, "transfers/s"));
+        }
+    }
+    if wants("log") {
+        note("log: appending");
+        measure_log(scratch.path(), options.quick, figures)?;
+    }
+    if wants("work") {
+        let (hashes, spent) = parts::search_work(if options.quick { 2_000_000 } else { 20_000_000 });
+        let mut figure = Figure::rate("work, one thread", hashes, spent, "hashes/s");
+        figure.cpu_us = None;
+        figures.push(figure);
+    }
+    if wants("node") {
+        http::measure_node(scratch.path(), options.quick, figures)?;
+    }
+    if options.json {
+        print_json(&report);
+    } else {
+        print_table(&report);
+    }
+    Ok(())
+}
+
+/// Why a bench could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// No room for the files of the bench.
+    #[error("cannot make a directory for the bench")]
+    Directory(#[source] std::io::Error),
+    /// The node under test did not start or did not answer.
+    #[error("the node under test {what}")]
+    Node {
+        /// What it did not do.
+        what: &'static str,
+        /// Why, where known.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+fn signature_backend() -> &'static str {
+    if cfg!(curve25519_dalek_backend = "avx512") {
+        "avx512 where the processor has it"
+    } else {
+        "default (build inside the repository for avx512)"
+    }
+}
+
+fn measure_import(
+    chain: &Chain,
+    accounts: usize,
+    scratch: &std::path::Path,
+    figures: &mut Vec<Figure>,
+) -> Result<(), BenchError> {
+    let size = short_count(accounts);
+    let transfers = chain.blocks.len() * BLOCK_TRANSFERS;
+    // The limit is measured before and after, since a shared machine changes its speed meanwhile.
+    let (count, before) = import::verify_raw(chain, 20);
+    let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
+    let cost = import::import(chain, directory.path(), false);
+    let (_, after) = import::verify_raw(chain, 20);
+    let limit = (before.rate(count) + after.rate(count)) / 2.0;
+    let mut raw = Figure::new(format!("verify, {size}"), limit, "signatures/s");
+    raw.cpu_us = Some((before.cpu_us(count) + after.cpu_us(count)) / 2.0);
+    figures.push(raw);
+
+    let each = |seconds: f64| seconds * 1e6 / transfers as f64;
+    let other = cost.spent.cpu_s - cost.check_s - cost.execute_s - cost.log_s;
+    let imported = Figure::rate(format!("import, {size}"), transfers, cost.spent, "tx/s").with_limit(limit);
+    figures.push(
+        imported
+            .part("check", each(cost.check_s), "µs")
+            .part("execute and root", each(cost.execute_s), "µs")
+            .part("log", each(cost.log_s), "µs")
+            .part("database and rest", each(other), "µs"),
+    );
+    let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
+    let trusted = import::import(chain, directory.path(), true);
+    figures.push(Figure::rate(format!("import, trusted, {size}"), transfers, trusted.spent, "tx/s"));
+    figures.push(disk_figure(&size, transfers, &cost, accounts));
+    Ok(())
+}
+
+/// Bytes that the directory takes, a transfer; the accounts of genesis are not counted.
+fn disk_figure(size: &str, transfers: usize, cost: &ImportCost, accounts: usize) -> Figure {
+    let each = |bytes: u64| bytes as f64 / transfers as f64;
+    let sizes = cost.sizes;
+    let state = sizes.state.saturating_sub(48 * accounts as u64);
+    let without_indexes = cost.log_bytes + sizes.undo + state + sizes.headers + sizes.history;
+    Figure::new(format!("disk without indexes, {size}"), each(without_indexes), "B/tx")
+        .part("log", each(cost.log_bytes), "B")
+        .part("undo", each(sizes.undo), "B")
+        .part("state", each(state), "B")
+        .part("indexes", each(sizes.indexes), "B")
+        .part("headers and history", each(sizes.headers + sizes.history), "B")
+}
+
+fn measure_empty_import(
+    chain: &Chain,
+    scratch: &std::path::Path,
+    figures: &mut Vec<Figure>,
+) -> Result<(), BenchError> {
+    let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
+    let cost = import::import(chain, directory.path(), false);
+    figures.push(Figure::rate("import, empty blocks", chain.blocks.len(), cost.spent, "blocks/s"));
+    Ok(())
+}
+
+fn measure_log(scratch: &std::path::Path, quick: bool, figures: &mut Vec<Figure>) -> Result<(), BenchError> {
+    let times = if quick { 50 } else { 300 };
+    for (name, bytes, group) in
+        [("log, blocks of 900 KB", 900_000, 1), ("log, 200 B, one a sync", 200, 1), ("log, 200 B, 100 a sync", 200, 100)]
+    {
+        let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
+        let (records, spent) = parts::append_log(directory.path(), bytes, group, times);
+        let megabytes = spent.rate(records) * bytes as f64 / 1e6;
+        figures.push(Figure::rate(name, records, spent, "records/s").part("written", megabytes, "MB/s"));
+    }
+    Ok(())
+}
+
+/// 10 k, 100 k, 1 M.
+fn short_count(count: usize) -> String {
+    match count {
+        0..1_000 => count.to_string(),
+        1_000..1_000_000 => format!("{} k", count / 1_000),
+        _ => format!("{} M", count / 1_000_000),
+    }
+}
+
+/// A number with as many digits as tell something.
+fn number(value: f64) -> String {
+    if value >= 1_000.0 {
+        grouped(value.round() as u64)
+    } else if value >= 100.0 {
+        format!("{value:.0}")
+    } else if value >= 10.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+fn print_table(report: &Report) {
+    let mut table = Table::new(&[
+        left("figure"),
+        right("measured"),
+        left("unit"),
+        right("limit"),
+        right("ratio"),
+        right("cpu µs"),
+        left("of which"),
+    ]);
+    for figure in &report.figures {
+        let optional = |value: Option<f64>| value.map(number).unwrap_or_default();
+        let parts: Vec<String> =
+            figure.parts.iter().map(|part| format!("{} {} {}", part.name, number(part.value), part.unit)).collect();
+        table.row([
+            (Style::Plain, figure.name.clone()),
+            (Style::Strong, number(figure.value)),
+            (Style::Faint, figure.unit.to_owned()),
+            (Style::Faint, optional(figure.limit)),
+            (Style::Good, figure.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default()),
+            (Style::Plain, optional(figure.cpu_us)),
+            (Style::Faint, parts.join(", ")),
+        ]);
+    }
+    table.print();
+    note(&format!("{} cores, signatures: {}", report.cores, report.signature_backend));
+}

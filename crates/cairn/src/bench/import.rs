@@ -1,0 +1,171 @@
+//! How fast blocks are taken in, against the limit that verifying their signatures sets.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+use cairn_core::block::{self, decode_block};
+use cairn_core::numbers::Timestamp;
+use cairn_core::signature::{BatchSeed, SignedMessage, Witness, verify_batch};
+use cairn_core::store::Store as _;
+use cairn_core::transaction::IdentifiedTransaction;
+use cairn_node::{Input, Node, NodeConfig};
+use cairn_store::backend::{Disk, RealDisk};
+use cairn_store::ledger::{Ledger, Settings, Sizes};
+
+use super::chain::{BLOCK_TRANSFERS, Chain};
+use super::measure::{Spent, measure, thread_cpu_s};
+use crate::pipeline::{check_in_order, default_threads};
+
+/// Signatures verified in one batch when the limit is measured: as many as a block has.
+const LIMIT_BATCH: usize = BLOCK_TRANSFERS;
+/// After how many blocks the import makes its work durable.
+const SYNC_BLOCKS: usize = 8;
+
+/// A signature with what it signs.
+struct Signed {
+    key: [u8; 32],
+    signature: [u8; 64],
+    message: [u8; 32],
+}
+
+/// Verifies the signatures of the first blocks on all cores; returns how many, and the cost.
+pub(super) fn verify_raw(chain: &Chain, blocks_max: usize) -> (usize, Spent) {
+    let blocks = &chain.blocks[..chain.blocks.len().min(blocks_max)];
+    let batches: Vec<Vec<Signed>> = blocks.iter().flat_map(|bytes| signatures(chain, bytes)).collect();
+    let count = batches.iter().map(Vec::len).sum();
+    let next = AtomicUsize::new(0);
+    let ((), spent) = measure(|| {
+        thread::scope(|scope| {
+            for _ in 0..default_threads() {
+                scope.spawn(|| {
+                    while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let items = batch.iter().map(|it| SignedMessage {
+                            key: &it.key,
+                            signature: &it.signature,
+                            message: &it.message,
+                        });
+                        assert!(verify_batch(items, BatchSeed([3; 32])), "the bench signed them");
+                    }
+                });
+            }
+        });
+    });
+    (count, spent)
+}
+
+fn signatures(chain: &Chain, bytes: &[u8]) -> Vec<Vec<Signed>> {
+    let block = decode_block(bytes).expect("the bench made the block");
+    let all: Vec<Signed> = block
+        .body
+        .transactions
+        .into_iter()
+        .filter_map(|transaction| {
+            let Witness::Ed25519 { key, signature } = transaction.witness.clone() else { return None };
+            let id = IdentifiedTransaction::new(transaction, chain.genesis.identity()).id();
+            Some(Signed { key, signature, message: id.0 })
+        })
+        .collect();
+    let mut batches = Vec::new();
+    let mut rest = all.into_iter().peekable();
+    while rest.peek().is_some() {
+        batches.push(rest.by_ref().take(LIMIT_BATCH).collect());
+    }
+    batches
+}
+
+/// What an import cost, by part. Times of threads, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ImportCost {
+    pub(super) spent: Spent,
+    /// Decoding, ids, trees and signatures, on all cores.
+    pub(super) check_s: f64,
+    /// Executing, state roots and the chain, on one.
+    pub(super) execute_s: f64,
+    /// Writing the log and waiting for the disk, on the same.
+    pub(super) log_s: f64,
+    /// What the parts of the directory take.
+    pub(super) log_bytes: u64,
+    pub(super) sizes: Sizes,
+}
+
+/// Imports all blocks into a new directory, with or without verifying signatures, and closes it.
+pub(super) fn import(chain: &Chain, directory: &Path, trusted: bool) -> ImportCost {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(directory).expect("the directory is new"));
+    let opened = Ledger::open(&disk, &chain.genesis, Settings::default()).expect("the directory is new");
+    let mut ledger = opened.ledger;
+    let mut node = Node::new(chain.consensus.clone(), NodeConfig::default(), opened.loaded);
+    let check_us = AtomicU64::new(0);
+    let (mut execute_s, mut log_s) = (0.0, 0.0);
+    let mut unsynced = 0;
+    let now = Timestamp(u64::MAX / 2);
+    let ((), spent) = measure(|| {
+        let source = chain.blocks.iter().map(|bytes| Ok::<_, ()>(((), Arc::clone(bytes))));
+        let check = |bytes| {
+            let start = thread_cpu_s();
+            let checked = if trusted {
+                block::trust(bytes, &chain.consensus)
+            } else {
+                block::check(bytes, &chain.consensus, BatchSeed([7; 32]))
+            };
+            check_us.fetch_add(((thread_cpu_s() - start) * 1e6) as u64, Ordering::Relaxed);
+            checked
+        };
+        let imported = check_in_order(source, default_threads(), check, |(), checked| {
+            let block = checked.expect("the bench made the block");
+            let start = thread_cpu_s();
+            let input = Input::Block { request: None, block };
+            node.handle(now, input, &mut ledger).expect("the disk works");
+            let handled = thread_cpu_s();
+            execute_s += handled - start;
+            unsynced += 1;
+            if unsynced == SYNC_BLOCKS {
+                unsynced = 0;
+                ledger.sync().expect("the disk works");
+                while node.next_effect().is_some() {}
+            }
+            log_s += thread_cpu_s() - handled;
+            Ok(())
+        });
+        assert_eq!(imported, Ok(()));
+        ledger.sync().expect("the disk works");
+        assert_eq!(node.tip().header.height.0 as usize, chain.blocks.len(), "every block was taken");
+        ledger.close(&mut node.into_state()).expect("the disk works");
+    });
+    let log_bytes = directory_bytes(&directory.join("blocks"));
+    drop(disk);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(directory).expect("it was closed"));
+    let opened = Ledger::open(&disk, &chain.genesis, Settings::default()).expect("it was closed");
+    let sizes = opened.ledger.reader().sizes().expect("the disk works");
+    ImportCost {
+        spent,
+        check_s: check_us.load(Ordering::Relaxed) as f64 * 1e-6,
+        execute_s,
+        log_s,
+        log_bytes,
+        sizes,
+    }
+}
+
+/// The bytes of all files in a directory.
+fn directory_bytes(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|data| data.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chain::make_chain;
+    use super::*;
+
+    #[test]
+    fn a_small_chain_is_imported_whole() {
+        let chain = make_chain(50, 2);
+        let directory = tempfile::tempdir().unwrap();
+        let cost = import(&chain, directory.path(), false);
+        assert!(cost.sizes.undo > 0 && cost.log_bytes > 1_000_000);
+        let (count, _) = verify_raw(&chain, 1);
+        assert_eq!(count, BLOCK_TRANSFERS);
+    }
+}

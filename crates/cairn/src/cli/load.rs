@@ -1,0 +1,386 @@
+//! `cairn load`: sends many transactions and measures how fast they are accepted and confirmed.
+//!
+//! Everything is signed beforehand where the number is known, so that the node is measured and not
+//! this command. The transfers go round in a circle of throwaway accounts, which the payer funds.
+
+mod tally;
+mod traffic;
+
+use super::context::Context;
+use super::network::{Network, fee_rates};
+use super::send::{Signer, next_nonce, timeout, wait_for};
+use crate::api::views::{BlockView, MempoolSize, Status};
+use crate::client::{Client, ClientError};
+use crate::failure::CliError;
+use crate::output::{self, Facts, Progress, Style, grouped, plural};
+use axum::http::StatusCode;
+use cairn_core::codec::Encode as _;
+use cairn_core::numbers::{Height, Nonce};
+use cairn_core::transaction::{TRANSACTION_VERSION, TransactionBody, Transfer};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tally::{Report, Tally};
+use tokio::sync::mpsc;
+use traffic::{Batch, Circle};
+
+/// How often a waiting command looks for the next block.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a sender waits before it sends again what the node could not take.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// How long `--rate` runs where nothing else is said, in seconds.
+const RATE_SECONDS: u64 = 60;
+/// How many transactions an endless load is funded for at a time.
+const ENDLESS: u64 = 50_000_000;
+/// How many batches of an endless load are signed ahead, for each connection.
+const SIGNED_AHEAD: usize = 16;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cairn load --transactions 20000
+  cairn load --rate 500 --forever
+
+On a development network the faucet pays; elsewhere say who: --key-file FILE.")]
+pub(crate) struct Arguments {
+    /// How many transactions, as fast as they go.
+    #[arg(long, value_name = "N", required_unless_present = "rate", conflicts_with = "forever", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    transactions: Option<u64>,
+    /// How many transactions a second; for a minute if nothing else is said.
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: Option<u64>,
+    /// Go on until Ctrl-C.
+    #[arg(long, requires = "rate")]
+    forever: bool,
+    /// How many accounts send.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    senders: u64,
+    /// How many connections submit at a time.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=200))]
+    connections: u64,
+    /// How many transactions one call submits.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    batch: u64,
+    #[command(flatten)]
+    payer: Signer,
+    /// How long to wait without a confirmation before what is left is given up [default: 60s].
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+}
+
+/// The arguments with everything worked out.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    /// How many transactions in all; none for an endless load.
+    total: Option<u64>,
+    rate: Option<u64>,
+    connections: usize,
+    senders: usize,
+    batch: usize,
+    patience: Duration,
+}
+
+impl Plan {
+    fn of(arguments: &Arguments, patience: Duration) -> Self {
+        let size = |number: u64| usize::try_from(number).expect("the parser limits it");
+        let total = match (arguments.transactions, arguments.rate) {
+            (Some(total), _) => Some(total),
+            (None, Some(rate)) if !arguments.forever => Some(rate * RATE_SECONDS),
+            (None, _) => None,
+        };
+        // Nobody needs more connections than senders, nor more senders than transactions.
+        let senders = arguments.senders.min(total.unwrap_or(u64::MAX));
+        let connections = arguments.connections.min(senders);
+        // At least ten calls a second on each connection, so that a low rate is an even one.
+        let even = arguments.rate.map_or(u64::MAX, |rate| (rate / connections / 10).max(1));
+        Self {
+            total,
+            rate: arguments.rate,
+            connections: size(connections),
+            senders: size(senders),
+            batch: size(arguments.batch.min(even)),
+            patience,
+        }
+    }
+
+    /// How many transactions connection `place` sends; none for an endless load.
+    fn share(&self, place: usize) -> Option<u64> {
+        let (connections, place) = (self.connections as u64, place as u64);
+        self.total.map(|total| total / connections + u64::from(place < total % connections))
+    }
+
+    /// The time between two calls of one connection.
+    fn pace(&self) -> Option<Duration> {
+        let calls = |rate: u64| self.batch as f64 * self.connections as f64 / rate as f64;
+        self.rate.map(|rate| Duration::from_secs_f64(calls(rate)))
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliError> {
+    let plan = Plan::of(arguments, timeout(arguments.timeout.as_deref(), context)?);
+    let client = context.client()?;
+    let local = tokio::task::LocalSet::new();
+    context.block_on(local.run_until(async {
+        let (network, status) = Network::ask(&client).await?;
+        let rates = fee_rates(&status, None);
+        let circle = Circle::draw(plan.senders, network.identity(), rates)?;
+        fund(&client, &network, &status, &circle, &plan, arguments, context).await?;
+        let report = drive(&client, &circle, plan).await?;
+        tell(&report, context.json);
+        match report.never_confirmed {
+            0 => Ok(()),
+            left => {
+                let message = format!("{} never confirmed", plural(left, "transaction"));
+                Err(CliError::failed("never-confirmed", message).told())
+            }
+        }
+    }))
+}
+
+/// Gives every account of the circle what its transactions cost, and waits until they have it.
+async fn fund(
+    client: &Client,
+    network: &Network,
+    status: &Status,
+    circle: &Circle,
+    plan: &Plan,
+    arguments: &Arguments,
+    context: &Context,
+) -> Result<(), CliError> {
+    let key_file = arguments.payer.key_file(context);
+    let faucet = (network.devnet && key_file.is_none()).then_some("faucet");
+    let from = arguments.payer.from.as_deref().or(faucet);
+    let payer = network.signer(from, key_file.as_deref())?;
+    let each = plan.total.unwrap_or(ENDLESS).div_ceil(plan.senders as u64) + 1;
+    let amount = circle.cost_of(each).and_then(|cost| cost.checked_add(status.reserve.into()));
+    let amount = amount.ok_or_else(|| {
+        CliError::failed("too-expensive", "the fees of so many transactions exceed every amount")
+    })?;
+    let mut nonce = next_nonce(client, &payer.address().to_text(&network.prefix()?)).await?;
+    let (max_fee_rate, tip_rate) = fee_rates(status, None);
+    let at_once = usize::try_from(status.limits.transfers).unwrap_or(1).max(1);
+    let mut last = None;
+    for part in circle.addresses().chunks(at_once) {
+        let body = TransactionBody {
+            version: TRANSACTION_VERSION,
+            nonce: Nonce(nonce),
+            valid_until: Height(0),
+            max_fee_rate,
+            tip_rate,
+            transfers: part.iter().map(|to| Transfer { to: *to, amount }).collect(),
+            data: Vec::new(),
+        };
+        let transaction = payer.sign(&body, &network.identity());
+        last = Some(client.submit(transaction.to_bytes()).await?.id);
+        nonce += 1;
+    }
+    output::note(&format!("{} are funded with {} each", plural(plan.senders as u64, "account"), network.coins(amount)));
+    if let Some(id) = last {
+        let final_only = status.consensus == "bft";
+        wait_for(client, id.into(), final_only, Instant::now(), plan.patience).await?;
+    }
+    Ok(())
+}
+
+/// Sends everything, follows the chain, and returns what came of it.
+async fn drive(client: &Client, circle: &Circle, plan: Plan) -> Result<Report, CliError> {
+    let tip: Status = client.get("/v1/status").await?;
+    let mut signers = Vec::new();
+    let mut feeds = Vec::new();
+    for place in 0..plan.connections {
+        let share = plan.share(place);
+        let room = share.map_or(SIGNED_AHEAD, |share| {
+            usize::try_from(share).unwrap_or(usize::MAX).div_ceil(plan.batch).clamp(1, 1 << 24)
+        });
+        let (feed, batches) = mpsc::channel(room);
+        let part = circle.part(place, plan.connections);
+        let signer = std::thread::spawn(move || part.sign(share, plan.batch, &feed));
+        if share.is_some() {
+            signers.push(signer);
+        }
+        feeds.push(batches);
+    }
+    if let Some(total) = plan.total {
+        let started = Instant::now();
+        let signed = tokio::task::spawn_blocking(|| signers.into_iter().all(|signer| signer.join().is_ok()));
+        if !signed.await.unwrap_or(false) {
+            return Err(CliError::failed("signing", "signing stopped early"));
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        output::note(&format!("{} signed in {seconds:.1} s", plural(total, "transaction")));
+    }
+
+    let tally = Rc::new(RefCell::new(Tally::start()));
+    let senders: Vec<_> = feeds
+        .into_iter()
+        .map(|batches| tokio::task::spawn_local(send_all(client.clone(), batches, plan, Rc::clone(&tally))))
+        .collect();
+    let mut progress = Progress::new("confirmed", plan.total.unwrap_or(0));
+    let interrupted = tokio::select! {
+        followed = follow(client, tip.height + 1, &tally, &senders, plan.patience, &mut progress) => {
+            followed?;
+            false
+        }
+        _ = tokio::signal::ctrl_c() => true,
+    };
+    senders.iter().for_each(|sender| sender.abort());
+    progress.finish();
+    if interrupted {
+        output::note("interrupted");
+    }
+    let left: Status = client.get("/v1/status").await?;
+    Ok(tally.borrow().report(interrupted, left.mempool))
+}
+
+/// Sends the batches of one connection, one after the other.
+async fn send_all(client: Client, mut batches: mpsc::Receiver<Batch>, plan: Plan, tally: Rc<RefCell<Tally>>) {
+    let mut pace = plan.pace().map(|pace| {
+        let mut pace = tokio::time::interval(pace);
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
+        pace
+    });
+    while let Some(mut batch) = batches.recv().await {
+        if let Some(pace) = &mut pace {
+            pace.tick().await;
+        }
+        while !batch.is_empty() {
+            let sent = batch.ids();
+            tally.borrow_mut().sent(&sent);
+            match submit(&client, &batch).await {
+                Ok(outcomes) => {
+                    let again = tally.borrow_mut().answered(&sent, &outcomes);
+                    batch.keep(&again);
+                }
+                Err(ClientError::Refused { status, .. })
+                    if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE => {}
+                Err(error) => {
+                    tally.borrow_mut().lost(&sent, &error.to_string());
+                    batch.keep(&[]);
+                }
+            }
+            if !batch.is_empty() {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+/// What the node said of each transaction: nothing if it took it, else code and rule.
+type Outcomes = Vec<Option<(String, Option<String>)>>;
+
+async fn submit(client: &Client, batch: &Batch) -> Result<Outcomes, ClientError> {
+    let refusal = |error: crate::api::views::ErrorView| (error.code, error.rule);
+    if let Some(single) = batch.single() {
+        return match client.submit(single).await {
+            Ok(_) => Ok(vec![None]),
+            Err(ClientError::Refused { status, error })
+                if status == StatusCode::CONFLICT || status == StatusCode::UNPROCESSABLE_ENTITY =>
+            {
+                Ok(vec![Some(refusal(*error))])
+            }
+            Err(error) => Err(error),
+        };
+    }
+    let results = client.submit_many(batch.bytes()).await?;
+    Ok(results.into_iter().map(|result| result.error.map(refusal)).collect())
+}
+
+/// Reads block after block until everything is confirmed, or nothing has been for too long.
+async fn follow(
+    client: &Client,
+    mut height: u64,
+    tally: &Rc<RefCell<Tally>>,
+    senders: &[tokio::task::JoinHandle<()>],
+    patience: Duration,
+    progress: &mut Progress,
+) -> Result<(), CliError> {
+    let mut last = Instant::now();
+    loop {
+        // Asked before the block is: what was sent by then is in the tally.
+        let all_sent = senders.iter().all(tokio::task::JoinHandle::is_finished);
+        match client.get::<BlockView>(&format!("/v1/blocks/{height}")).await {
+            Ok(block) => {
+                height += 1;
+                let ids = block.transaction_ids.unwrap_or_default();
+                if tally.borrow_mut().confirmed(ids.into_iter().map(|id| id.0)) > 0 {
+                    last = Instant::now();
+                    progress.set(tally.borrow().confirmed_count());
+                }
+                continue;
+            }
+            Err(ClientError::Refused { status, .. }) if status == StatusCode::NOT_FOUND => {}
+            Err(error) => return Err(error.into()),
+        }
+        if all_sent && tally.borrow().waiting_count() == 0 {
+            return Ok(());
+        }
+        if last.elapsed() >= patience {
+            output::warn(&format!("nothing was confirmed for {} s", patience.as_secs()));
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn tell(report: &Report, json: bool) {
+    if json {
+        output::print_json(report);
+        return;
+    }
+    let mut facts = Facts::default();
+    facts.add("accepted", format!("{} at {} a second", grouped(report.accepted), grouped(report.accepted_per_second)));
+    let confirmed = format!("{} at {} a second", grouped(report.confirmed), grouped(report.confirmed_per_second));
+    facts.styled("confirmed", Style::Strong, confirmed);
+    facts.add("time to confirm", format!(
+        "p50 {} ms, p99 {} ms, longest {} ms",
+        grouped(report.p50_ms),
+        grouped(report.p99_ms),
+        grouped(report.max_ms)
+    ));
+    for (code, count) in &report.refused {
+        facts.styled("refused", Style::Warning, format!("{} with {code}", grouped(*count)));
+    }
+    if report.never_confirmed == 0 {
+        facts.styled("never confirmed", Style::Good, "none");
+    } else {
+        let MempoolSize { transactions, .. } = report.mempool;
+        let still = format!("{}; {} wait in the mempool", grouped(report.never_confirmed), grouped(transactions));
+        facts.styled("never confirmed", Style::Warning, still);
+    }
+    facts.print();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(total: u64, connections: u64, senders: u64, rate: Option<u64>) -> Plan {
+        let arguments = Arguments {
+            transactions: Some(total),
+            rate,
+            forever: false,
+            senders,
+            connections,
+            batch: 100,
+            payer: Signer { from: None, key_file: None },
+            timeout: None,
+        };
+        Plan::of(&arguments, Duration::from_secs(1))
+    }
+
+    #[test]
+    fn the_shares_are_the_whole() {
+        for (total, connections, senders) in [(20_000, 8, 64), (7, 8, 64), (1, 1, 1), (1001, 3, 2)] {
+            let plan = plan(total, connections, senders, None);
+            let shares: u64 = (0..plan.connections).filter_map(|place| plan.share(place)).sum();
+            assert_eq!(shares, total);
+            assert!(plan.connections <= plan.senders);
+        }
+    }
+
+    #[test]
+    fn a_low_rate_is_sent_in_small_calls() {
+        let plan = plan(1000, 8, 64, Some(80));
+        assert_eq!(plan.batch, 1);
+        assert_eq!(plan.pace(), Some(Duration::from_millis(100)));
+    }
+}

@@ -1,0 +1,262 @@
+//! A node with its interface, from start to stop: what `cairn node` and `cairn devnet` have in common.
+
+use super::{NodeSettings, Progress, RunError, Running};
+use crate::api::faucet::Faucet;
+use crate::api::guard::{TOKEN_FILE, Token, TokenError};
+use crate::api::views::Status;
+use crate::api::{self, ApiSettings};
+use crate::paths::{Registered, RunningNode, register};
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// How long whoever holds a port has to say who it is.
+const HOLDER_TIME_MAX: Duration = Duration::from_millis(500);
+/// The most bytes of such an answer.
+const HOLDER_BYTES_MAX: u64 = 64 * 1024;
+/// The exit status after a second signal, as shells have it for SIGINT.
+const FORCED_STATUS: i32 = 130;
+
+/// What a node with an interface is started with.
+#[derive(Debug)]
+pub struct ServiceSettings {
+    /// The node.
+    pub node: NodeSettings,
+    /// The node's own name.
+    pub name: String,
+    /// What it does: `full` or `miner`.
+    pub role: String,
+    /// Where the interface listens.
+    pub bind: SocketAddr,
+    /// Where the file with the token goes.
+    pub token_directory: PathBuf,
+    /// What gives coins away; none but on a development network.
+    pub faucet: Option<Faucet>,
+    /// The register of running nodes.
+    pub runtime_directory: PathBuf,
+}
+
+/// A node that is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// Where the interface listens.
+    pub address: SocketAddr,
+    /// The address of the interface.
+    pub api: String,
+    /// The file that holds the token.
+    pub token_file: PathBuf,
+}
+
+/// A node could not be started with its interface.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The node could not be started.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Others could reach the interface, and nothing protects it.
+    #[error("{address} can be reached by others, and this release encrypts nothing: bind to loopback")]
+    NotLoopback {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
+    /// The port is taken.
+    #[error("{address} is in use by {holder}")]
+    PortInUse {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Who holds it.
+        holder: Holder,
+    },
+    /// The interface cannot listen.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the operating system answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The token could not be made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The node could not be entered into the register of running nodes.
+    #[error("cannot write the register of running nodes in {}", path.display())]
+    Register {
+        /// The directory of the register.
+        path: PathBuf,
+        /// What the operating system answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The threads that answer requests could not be started.
+    #[error("cannot start the threads of the interface")]
+    Threads(#[source] io::Error),
+}
+
+/// Who holds a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A node of Cairn.
+    Node {
+        /// Its name.
+        name: String,
+        /// The name of its network.
+        network: String,
+    },
+    /// Something else, or a node that does not answer.
+    Unknown,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node { name, network } => write!(f, "the Cairn node {name} of network {network}"),
+            Self::Unknown => f.write_str("another program"),
+        }
+    }
+}
+
+/// Takes a port for the interface.
+///
+/// # Errors
+///
+/// [`ServiceError::NotLoopback`], [`ServiceError::PortInUse`] or [`ServiceError::Bind`].
+pub fn bind(address: SocketAddr) -> Result<TcpListener, ServiceError> {
+    if !address.ip().is_loopback() {
+        return Err(ServiceError::NotLoopback { address });
+    }
+    let listener = TcpListener::bind(address).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServiceError::PortInUse { address, holder: find_holder(address) },
+        _ => ServiceError::Bind { address, source },
+    })?;
+    listener.set_nonblocking(true).map_err(|source| ServiceError::Bind { address, source })?;
+    Ok(listener)
+}
+
+/// Runs a node with its interface until it is told to stop: by SIGINT, SIGTERM, or over the
+/// interface. A second signal ends the program at once. `ready` hears when requests are answered.
+///
+/// # Errors
+///
+/// [`ServiceError`] if it could not be started.
+pub fn run(
+    settings: ServiceSettings,
+    progress: impl FnMut(Progress),
+    ready: impl FnOnce(&Ready),
+) -> Result<(), ServiceError> {
+    let ServiceSettings { node, name, role, bind: address, token_directory, faucet, runtime_directory } =
+        settings;
+    let listener = bind(address)?;
+    let address = listener.local_addr().map_err(|source| ServiceError::Bind { address, source })?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServiceError::Threads)?;
+    let (stop, stopped) = watch::channel(false);
+    watch_signals(&runtime, stop.clone()).map_err(ServiceError::Threads)?;
+
+    let directory = node.directory.clone();
+    let running = Running::start(node, progress)?;
+    let result = Token::create(&token_directory).map_err(ServiceError::from).and_then(|token| {
+        let handle = running.handle().clone();
+        let network = handle.genesis().section().network.name.clone();
+        let identity = handle.genesis().identity().to_string();
+        let ready_node = Ready {
+            address,
+            api: format!("http://{address}"),
+            token_file: token_directory.join(TOKEN_FILE),
+        };
+        let record = RunningNode {
+            pid: std::process::id(),
+            name: name.clone(),
+            api: ready_node.api.clone(),
+            network,
+            identity,
+            data_dir: directory,
+            token_file: ready_node.token_file.clone(),
+        };
+        let settings = ApiSettings { node: handle, name, role, token, faucet, stop };
+        let registered: Registered = register(&runtime_directory, &record)
+            .map_err(|source| ServiceError::Register { path: runtime_directory, source })?;
+        let listener = {
+            let _entered = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)
+                .map_err(|source| ServiceError::Bind { address, source })?
+        };
+        let server = runtime.spawn(api::serve(listener, address, settings));
+        ready(&ready_node);
+        runtime.block_on(async {
+            let mut stopped = stopped;
+            let _ = stopped.wait_for(|stop| *stop).await;
+            // A server that panicked has nothing left to finish.
+            let _ = server.await;
+        });
+        drop(registered);
+        Token::remove(&token_directory);
+        Ok(())
+    });
+    running.stop();
+    runtime.shutdown_background();
+    result
+}
+
+/// Tells of the first signal; the second one ends the program.
+fn watch_signals(runtime: &Runtime, stop: watch::Sender<bool>) -> io::Result<()> {
+    let _entered = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    runtime.spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.send_replace(true) {
+                std::process::exit(FORCED_STATUS);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Asks whoever holds a port who it is.
+fn find_holder(address: SocketAddr) -> Holder {
+    let status = ask_status(address);
+    status.map_or(Holder::Unknown, |status| Holder::Node { name: status.name, network: status.network })
+}
+
+fn ask_status(address: SocketAddr) -> Option<Status> {
+    let mut stream = TcpStream::connect_timeout(&address, HOLDER_TIME_MAX).ok()?;
+    stream.set_read_timeout(Some(HOLDER_TIME_MAX)).ok()?;
+    stream.set_write_timeout(Some(HOLDER_TIME_MAX)).ok()?;
+    write!(stream, "GET /v1/status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    stream.take(HOLDER_BYTES_MAX).read_to_end(&mut answer).ok()?;
+    let text = String::from_utf8(answer).ok()?;
+    serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_listened_on() {
+        for address in ["0.0.0.0:0", "192.168.1.1:0", "[::]:0"] {
+            let refused = bind(address.parse().unwrap());
+            assert!(matches!(refused, Err(ServiceError::NotLoopback { .. })), "{address}");
+        }
+        assert!(bind("127.0.0.1:0".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_busy_port_names_its_holder() {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = held.local_addr().unwrap();
+        let refused = bind(address).unwrap_err();
+        assert_eq!(refused.to_string(), format!("{address} is in use by another program"));
+    }
+}
