@@ -376,7 +376,7 @@ impl UnsealedBlock {
 ///
 /// # Errors
 ///
-/// BLK-1 to BLK-7, HDR-1, HDR-8 to HDR-10, SEA-1 to SEA-4, and the TX rules that need no state.
+/// BLK-1 to BLK-7, HDR-1, HDR-7 to HDR-9, SEA-1 to SEA-5, and the TX rules that need no state.
 pub fn check(bytes: Arc<[u8]>, consensus: &Consensus, seed: BatchSeed) -> Result<CheckedBlock, BlockError> {
     check_with(bytes, consensus, |transactions| check_all(transactions, consensus.rules(), seed))
 }

@@ -466,3 +466,23 @@ impl InvalidBlocks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_invalid_blocks_are_forgotten() {
+        let mut invalid = InvalidBlocks::default();
+        let id = |number: usize| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&u64::try_from(number).unwrap().to_be_bytes());
+            BlockId(bytes)
+        };
+        for number in (0..=INVALID_BLOCKS_MAX).chain(0..INVALID_BLOCKS_MAX) {
+            invalid.insert(id(number));
+        }
+        assert_eq!((invalid.ids.len(), invalid.order.len()), (INVALID_BLOCKS_MAX, INVALID_BLOCKS_MAX));
+        assert!(invalid.contains(&id(0)) && !invalid.contains(&id(INVALID_BLOCKS_MAX)));
+    }
+}

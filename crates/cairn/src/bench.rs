@@ -22,7 +22,7 @@ use measure::Spent;
 pub struct Options<'a> {
     /// Smaller sizes: less exact, done sooner.
     pub quick: bool,
-    /// Only figures whose name begins like this.
+    /// Only one group of figures: import, empty, state, log, work or node.
     pub only: Option<&'a str>,
     /// One object of JSON in the place of the table.
     pub json: bool,
@@ -111,7 +111,9 @@ pub fn run(options: Options<'_>) -> Result<(), BenchError> {
             let chain = chain::make_chain(*accounts, blocks);
             measure_import(&chain, *accounts, scratch.path(), figures)?;
         }
-        note("import: empty blocks");
+    }
+    if wants("empty") {
+        note("empty: making a chain of empty blocks");
         let blocks = if options.quick { 2_000 } else { 20_000 };
         measure_empty_import(&chain::make_empty_chain(blocks), scratch.path(), figures)?;
     }
@@ -226,7 +228,7 @@ fn measure_empty_import(
 ) -> Result<(), BenchError> {
     let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
     let cost = import::import(chain, directory.path(), false);
-    figures.push(Figure::rate("import, empty blocks", chain.blocks.len(), cost.spent, "blocks/s"));
+    figures.push(Figure::rate("empty blocks, import", chain.blocks.len(), cost.spent, "blocks/s"));
     Ok(())
 }
 

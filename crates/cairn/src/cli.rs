@@ -15,6 +15,7 @@ mod mine;
 mod network;
 mod node;
 mod send;
+mod serving;
 mod settings;
 mod stop;
 mod transaction;

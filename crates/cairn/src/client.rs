@@ -1,5 +1,6 @@
 //! The HTTP client of the commands: one node, kept-alive connections, the same JSON types as the server.
 
+use crate::api::errors::ApiError;
 use crate::api::views::{ErrorBody, ErrorView, SubmitResult, Submitted};
 use crate::failure::CliError;
 use crate::values::NodeUrl;
@@ -216,6 +217,17 @@ impl Client {
         let file = std::fs::File::open(file).map_err(missing)?;
         file.take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(missing)?;
         Ok(text.trim().to_owned())
+    }
+}
+
+/// What a node would refuse is refused here with the same words.
+impl From<ApiError> for CliError {
+    fn from(error: ApiError) -> Self {
+        let failure = Self::failed(error.code, error.message).help(error.help);
+        match error.rule {
+            Some(rule) => failure.rule(rule),
+            None => failure,
+        }
     }
 }
 

@@ -228,7 +228,7 @@ impl CliError {
             .with_context_lines(1);
         let mut text = String::new();
         match handler.render_report(&mut text, self) {
-            Ok(()) => text,
+            Ok(()) => format!("{}\n", text.trim_end()),
             Err(fmt::Error) => format!("error[{}]: {self}\n", self.code),
         }
     }

@@ -8,6 +8,7 @@ pub mod bench;
 mod cli;
 pub mod client;
 pub mod config;
+pub mod devnet;
 pub mod events;
 pub mod failure;
 pub mod output;

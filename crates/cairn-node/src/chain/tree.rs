@@ -256,3 +256,68 @@ impl Tree {
 fn work_of(history: &History) -> Work {
     history.peaks().fold(Work::ZERO, |sum, peak| sum + peak.summary.work)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Network, Person, header_on, nth};
+    use cairn_core::numbers::Timestamp;
+
+    /// A tree over block 0 alone.
+    fn tree_of(network: &Network) -> Tree {
+        Tree::new(&network.consensus, None, vec![(network.id, network.header.clone())], vec![])
+    }
+
+    /// A block on `parent`, which no rule has judged.
+    fn entry_on(network: &Network, parent: &Parent, number: u64, who: Person) -> (BlockId, Entry) {
+        let header = header_on(&network.consensus, parent, who, Timestamp(network.header.time.0 + number));
+        let mut id = [0xff; 32];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        let entry = Entry::new(&network.consensus, header, BlockId(id), Some(parent), |_| {});
+        (BlockId(id), entry)
+    }
+
+    #[test]
+    fn beside_the_chain_the_least_work_gives_way_and_never_the_parent_of_the_newcomer() {
+        let network = Network::easy();
+        let mut tree = tree_of(&network);
+        let genesis = tree.tip().next.clone();
+        // One branch of two blocks, and as many of one block as there is room for.
+        let (lower_id, lower) = entry_on(&network, &genesis, 1, Person(1));
+        let (upper_id, upper) = entry_on(&network, &lower.next, 2, Person(1));
+        tree.insert_side(lower_id, lower.clone());
+        tree.insert_side(upper_id, upper.clone());
+        for number in 3..=u64::try_from(SIDE_BLOCKS_MAX).unwrap() {
+            let (id, entry) = entry_on(&network, &genesis, number, Person(1));
+            assert_eq!(tree.room_for(&entry), Some(Room::Free));
+            tree.insert_side(id, entry);
+        }
+        assert_eq!(tree.side_len(), SIDE_BLOCKS_MAX);
+        let (_, equal) = entry_on(&network, &genesis, 1 << 20, nth(1, 1));
+        assert_eq!(tree.room_for(&equal), None);
+        let (_, better) = entry_on(&network, &upper.next, 1 << 21, nth(1, 1));
+        let Some(Room::InPlaceOf(worst)) = tree.room_for(&better) else { panic!("a better block has room") };
+        assert!(worst != lower_id && worst != upper_id);
+        assert!(tree.get(&worst).is_some_and(|entry| entry.work < better.work && entry.work == lower.work));
+        assert_eq!(tree.remove_with_descendants(&worst), [worst]);
+        assert_eq!(tree.side_len(), SIDE_BLOCKS_MAX - 1);
+    }
+
+    #[test]
+    fn what_stands_on_a_removed_block_is_removed() {
+        let network = Network::easy();
+        let mut tree = tree_of(&network);
+        let genesis = tree.tip().next.clone();
+        let (a, a_entry) = entry_on(&network, &genesis, 1, Person(1));
+        let (b, b_entry) = entry_on(&network, &a_entry.next, 2, Person(1));
+        let (c, c_entry) = entry_on(&network, &a_entry.next, 3, Person(1));
+        let (other, other_entry) = entry_on(&network, &genesis, 4, Person(1));
+        for (id, entry) in [(a, a_entry), (b, b_entry), (c, c_entry), (other, other_entry)] {
+            tree.insert_side(id, entry);
+        }
+        assert_eq!(tree.branches().len(), 3);
+        assert_eq!(tree.remove_with_descendants(&a), [a, b, c]);
+        assert_eq!(tree.branches().iter().map(|branch| branch.tip).collect::<Vec<_>>(), [other]);
+        assert_eq!(tree.remove_with_descendants(&network.id), []);
+    }
+}

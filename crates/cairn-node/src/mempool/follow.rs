@@ -41,7 +41,7 @@ impl Mempool {
             touched.extend(change.paid.iter().filter(|paid| self.lanes.contains_key(*paid)));
         }
         for sender in touched {
-
+            self.settle(&sender, view, &mut dropped);
             self.cut_to_limit(&sender, &mut dropped);
         }
         self.shrink_to_limit(&mut dropped);

@@ -12,7 +12,7 @@ use cairn_core::store::Store as _;
 use cairn_core::transaction::IdentifiedTransaction;
 use cairn_node::{Input, Node, NodeConfig};
 use cairn_store::backend::{Disk, RealDisk};
-use cairn_store::ledger::{Ledger, Settings, Sizes};
+use cairn_store::ledger::{Ledger, Opened, Settings, Sizes};
 
 use super::chain::{BLOCK_TRANSFERS, Chain};
 use super::measure::{Spent, measure, thread_cpu_s};
@@ -20,8 +20,9 @@ use crate::pipeline::{check_in_order, default_threads};
 
 /// Signatures verified in one batch when the limit is measured: as many as a block has.
 const LIMIT_BATCH: usize = BLOCK_TRANSFERS;
-/// After how many blocks the import makes its work durable.
-const SYNC_BLOCKS: usize = 8;
+/// After how many blocks, or bytes of them, the import makes its work durable.
+const SYNC_BLOCKS: usize = 256;
+const SYNC_BYTES: usize = 8 * 1024 * 1024;
 
 /// A signature with what it signs.
 struct Signed {
@@ -93,12 +94,12 @@ pub(super) struct ImportCost {
 /// Imports all blocks into a new directory, with or without verifying signatures, and closes it.
 pub(super) fn import(chain: &Chain, directory: &Path, trusted: bool) -> ImportCost {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(directory).expect("the directory is new"));
-    let opened = Ledger::open(&disk, &chain.genesis, Settings::default()).expect("the directory is new");
-    let mut ledger = opened.ledger;
-    let mut node = Node::new(chain.consensus.clone(), NodeConfig::default(), opened.loaded);
+    let opened = Ledger::open(&disk, &chain.genesis, Settings::default());
+    let Opened { mut ledger, loaded, .. } = opened.expect("the directory is new");
+    let mut node = Node::new(chain.consensus.clone(), NodeConfig::default(), loaded);
     let check_us = AtomicU64::new(0);
     let (mut execute_s, mut log_s) = (0.0, 0.0);
-    let mut unsynced = 0;
+    let (mut unsynced, mut unsynced_bytes) = (0, 0);
     let now = Timestamp(u64::MAX / 2);
     let ((), spent) = measure(|| {
         let source = chain.blocks.iter().map(|bytes| Ok::<_, ()>(((), Arc::clone(bytes))));
@@ -115,13 +116,14 @@ pub(super) fn import(chain: &Chain, directory: &Path, trusted: bool) -> ImportCo
         let imported = check_in_order(source, default_threads(), check, |(), checked| {
             let block = checked.expect("the bench made the block");
             let start = thread_cpu_s();
+            unsynced += 1;
+            unsynced_bytes += block.bytes().len();
             let input = Input::Block { request: None, block };
             node.handle(now, input, &mut ledger).expect("the disk works");
             let handled = thread_cpu_s();
             execute_s += handled - start;
-            unsynced += 1;
-            if unsynced == SYNC_BLOCKS {
-                unsynced = 0;
+            if unsynced == SYNC_BLOCKS || unsynced_bytes >= SYNC_BYTES {
+                (unsynced, unsynced_bytes) = (0, 0);
                 ledger.sync().expect("the disk works");
                 while node.next_effect().is_some() {}
             }

@@ -18,5 +18,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<(), CliError> {
-    bench::run(Options { quick: arguments.quick, only: arguments.only.as_deref(), json })
+    let options = Options { quick: arguments.quick, only: arguments.only.as_deref(), json };
+    bench::run(options)
+        .map_err(|error| CliError::failed("bench-failed", "the bench could not go on").because(&error))
 }

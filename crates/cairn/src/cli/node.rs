@@ -1,6 +1,184 @@
-//! stub
+//! `cairn node`: a node of a network, in the foreground until it is stopped.
+
 use super::context::Context;
+use super::local::{GENESIS_FILE, Local, LocalArguments, cache_bytes, start};
+use super::network::{Network, read_key};
+use super::serving::{self, Serving};
+use crate::api::render::to_mining_mode;
+use crate::config::{MINE_CHOICES, ROLE_CHOICES};
 use crate::failure::CliError;
+use crate::output::{self, Facts, Style};
+use crate::run::NodeSettings;
+use cairn_core::address::Address;
+use cairn_core::genesis::Genesis;
+use cairn_core::network::Mode;
+use cairn_node::MiningMode;
+use cairn_wallet::SigningKey;
+use clap::builder::PossibleValuesParser;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::Path;
+
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
-pub(crate) fn run(_: Arguments, _: Context) -> Result<(), CliError> { Ok(()) }
+#[command(after_help = "Examples:
+  cairn node --genesis mycoin.toml
+  cairn node --genesis mycoin.toml --role miner --producer cairn1…
+  cairn node --data-dir ~/.local/share/cairn/mycoin
+
+The first start copies the genesis file into the data directory; later ones need no --genesis.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    local: LocalArguments,
+    /// What the node does: full keeps and checks everything, miner also makes blocks.
+    #[arg(long, value_name = "ROLE", value_parser = PossibleValuesParser::new(ROLE_CHOICES))]
+    role: Option<String>,
+    /// What the node is called.
+    #[arg(long, value_name = "NAME", default_value = "node")]
+    name: String,
+    /// Where its HTTP interface listens; port 0 asks the system for one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    api_bind: Option<String>,
+    /// Who is paid for its blocks: an address, or a name on a development network.
+    #[arg(long, value_name = "NAME|ADDRESS")]
+    producer: Option<String>,
+    /// The file with the key of a permitted miner, where genesis lists miners.
+    #[arg(long, value_name = "FILE")]
+    miner_key: Option<String>,
+    /// When a miner makes blocks [default: continuous].
+    #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(MINE_CHOICES))]
+    mine: Option<String>,
+    /// How much the database may cache [default: 64MiB].
+    #[arg(long, value_name = "SIZE")]
+    cache: Option<String>,
+    /// What is logged to stderr: error, warn, info, debug, or a filter of `tracing`.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliError> {
+    let settings = &mut context.settings;
+    settings.flag("role", arguments.role)?;
+    settings.flag("api_bind", arguments.api_bind)?;
+    settings.flag("producer", arguments.producer)?;
+    settings.flag("miner_key", arguments.miner_key)?;
+    settings.flag("mine", arguments.mine)?;
+    settings.flag("cache", arguments.cache)?;
+    settings.flag("log", arguments.log)?;
+    serving::log(context.settings.get("log").unwrap_or("warn"))?;
+    let role = context.settings.get("role").unwrap_or("full").to_owned();
+    check_role(&role)?;
+    let address = api_address(&context)?;
+
+    let Local { genesis, directory } = Local::find(arguments.local, &mut context)?;
+    let mut node = NodeSettings::new(genesis.clone(), directory.clone());
+    node.cache_bytes = cache_bytes(&context);
+    if role == "miner" {
+        let (producer, key) = producer(&genesis, &context)?;
+        node.mining.producer = Some(producer);
+        node.mining.mode = mining_mode(&context)?;
+        node.miner_key = key;
+    } else if let Some(key) = ["producer", "miner_key", "mine"].into_iter().find(|key| set_here(key, &context)) {
+        let message = format!("`{}` is for miners, this node is to be {role}", key.replace('_', "-"));
+        return Err(CliError::usage("not-a-miner", message).help("make it one: `--role miner`"));
+    }
+    // The port is taken before the chain is opened: a busy one says so at once.
+    let listener = serving::bind(address, "choose another: `--api-bind 127.0.0.1:0` asks the system for one")?;
+    let running = start(node)?;
+    keep_genesis(&genesis, &directory)?;
+    let serving = Serving { name: arguments.name, role, directory, listener, faucet: None };
+    let json = context.json;
+    serving::serve(running, serving, &context, |record| {
+        if json {
+            output::print_json(&json!({
+                "ready": true,
+                "network": record.network,
+                "identity": record.identity,
+                "name": record.name,
+                "api": record.api,
+                "data_dir": record.data_dir,
+                "token_file": record.token_file,
+                "pid": record.pid,
+            }));
+            return;
+        }
+        let mut facts = Facts::default();
+        facts.styled("network", Style::Strong, &record.network);
+        facts.add("identity", &record.identity);
+        facts.styled("interface", Style::Name, &record.api);
+        facts.add("chain", record.data_dir.display().to_string());
+        facts.print();
+        output::note("ready; Ctrl-C or `cairn stop` stops it");
+    })
+}
+
+/// The roles that this release has.
+fn check_role(role: &str) -> Result<(), CliError> {
+    match role {
+        "full" | "miner" => Ok(()),
+        later => Err(CliError::usage("role-unsupported", format!("role {later} comes with a later release"))
+            .help("the roles of this release are full and miner")),
+    }
+}
+
+/// Where the interface listens: on this machine only.
+fn api_address(context: &Context) -> Result<SocketAddr, CliError> {
+    let text = context.settings.get("api_bind").expect("the address has a default");
+    let address: SocketAddr = text.parse().expect("settings are checked when they are read");
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    let message = format!("{address} can be reached from elsewhere, and the interface has no encryption yet");
+    Err(CliError::usage("not-loopback", message)
+        .help("listen on 127.0.0.1, and reach it from elsewhere through a tunnel: `ssh -L 7780:127.0.0.1:7780 …`"))
+}
+
+/// Whether anybody set this, rather than the program.
+fn set_here(key: &str, context: &Context) -> bool {
+    context.settings.origin(key).is_some_and(|origin| matches!(origin, crate::config::Origin::Flag(_)))
+}
+
+fn mining_mode(context: &Context) -> Result<MiningMode, CliError> {
+    super::mine::mode_of(context.settings.get("mine").unwrap_or("continuous")).map(to_mining_mode)
+}
+
+/// Who is paid for blocks, and with which key they are sealed.
+fn producer(genesis: &Genesis, context: &Context) -> Result<(Address, Option<SigningKey>), CliError> {
+    let network = Network::of_genesis(genesis);
+    let named = context.settings.get("producer").map(|text| network.account(text)).transpose()?;
+    let key = context.settings.get("miner_key").map(|file| read_key(Path::new(file))).transpose()?;
+    match (&genesis.section().mode, named, key) {
+        (Mode::PowPermit { .. }, named, Some(key)) => {
+            let address = key.address();
+            if genesis.rules().authority(&address).is_none() {
+                let public = const_hex::encode(key.public_bytes());
+                return Err(CliError::usage("not-listed", "genesis does not list this miner's key")
+                    .help(format!("its public key is {public}: it belongs into `consensus.miners`")));
+            }
+            if named.is_some_and(|named| named != address) {
+                return Err(CliError::usage("wrong-producer", "a listed miner is paid to the account of its key")
+                    .help("leave --producer out"));
+            }
+            Ok((address, Some(key)))
+        }
+        (Mode::PowPermit { .. }, _, None) => {
+            Err(CliError::usage("no-key", "only listed miners make blocks on this network")
+                .help("give the file with the key of one: `--miner-key FILE`"))
+        }
+        (_, Some(address), None) => Ok((address, None)),
+        (_, None, Some(key)) => Ok((key.address(), None)),
+        (_, Some(_), Some(_)) => {
+            Err(CliError::usage("usage", "`--producer` and `--miner-key` both say who is paid").help("give one"))
+        }
+        (_, None, None) => Err(CliError::usage("no-producer", "nobody is named to be paid for blocks")
+            .help("say who: `--producer ADDRESS`")),
+    }
+}
+
+/// Keeps the genesis file beside the chain, so that later commands find it there.
+fn keep_genesis(genesis: &Genesis, directory: &Path) -> Result<(), CliError> {
+    let file = directory.join(GENESIS_FILE);
+    if file.exists() {
+        return Ok(());
+    }
+    super::genesis::write_new(&file, &genesis.to_toml(), false)
+}

@@ -8,16 +8,14 @@ use super::block::readable;
 use super::context::Context;
 use super::network::{Network, fee_rates};
 use super::send::{Payment, Signer, next_nonce, submit, timeout};
-use crate::api::views::{
-    BodyView, Bytes, Hash, SignedTransaction, TransactionState, TransactionStatus, TransferView, WitnessView,
-};
+use crate::api::views::{BodyView, Hash, SignedTransaction, TransactionState, TransactionStatus};
+use crate::api::{input, render};
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style, grouped};
-use cairn_core::address::Address;
 use cairn_core::hash::TransactionId;
-use cairn_core::numbers::{FeeRate, Height, Nonce};
-use cairn_core::signature::{Scheme, SignedMessage, Witness, verify};
-use cairn_core::transaction::{Transaction, TransactionBody, Transfer};
+use cairn_core::numbers::{FeeRate, Height};
+use cairn_core::signature::{SignedMessage, Witness, verify};
+use cairn_core::transaction::{Transaction, TransactionBody};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::Read as _;
@@ -185,7 +183,7 @@ fn sign(arguments: &SignArguments, context: &Context) -> Result<(), CliError> {
     }
     let body_of_file = body_of(&body, &network)?;
     let id = body_of_file.id(&network.identity(), &key.address());
-    let witness = witness_view(&key.sign(&body_of_file, &network.identity()).witness)?;
+    let witness = render::witness_view(&key.sign(&body_of_file, &network.identity()).witness);
     let transaction = SignedTransaction { body, witness };
     write(&SignedFile { network, sender, id: id.into(), transaction }, arguments.output.as_deref())
 }
@@ -322,66 +320,16 @@ fn full_name(network: &Network, address: &str) -> String {
 }
 
 fn body_view(body: &TransactionBody, network: &Network) -> Result<BodyView, CliError> {
-    let prefix = network.prefix()?;
-    let transfer = |it: &Transfer| TransferView { to: it.to.to_text(&prefix), amount: it.amount.into() };
-    Ok(BodyView {
-        version: body.version,
-        nonce: body.nonce.0,
-        valid_until: body.valid_until.0,
-        max_fee_rate: body.max_fee_rate.into(),
-        tip_rate: body.tip_rate.into(),
-        transfers: body.transfers.iter().map(transfer).collect(),
-        data: Bytes(body.data.clone()),
-    })
+    Ok(render::body_view(body, &network.prefix()?))
 }
 
 fn body_of(view: &BodyView, network: &Network) -> Result<TransactionBody, CliError> {
-    let prefix = network.prefix()?;
-    let transfer = |it: &TransferView| {
-        let to = Address::from_text(&it.to, &prefix).map_err(|error| {
-            CliError::failed("bad-address", format!("{}: {error}", output::short(&it.to)))
-        })?;
-        Ok(Transfer { to, amount: it.amount.into() })
-    };
-    Ok(TransactionBody {
-        version: view.version,
-        nonce: Nonce(view.nonce),
-        valid_until: Height(view.valid_until),
-        max_fee_rate: view.max_fee_rate.into(),
-        tip_rate: view.tip_rate.into(),
-        transfers: view.transfers.iter().map(transfer).collect::<Result<_, CliError>>()?,
-        data: view.data.0.clone(),
-    })
-}
-
-fn witness_view(witness: &Witness) -> Result<WitnessView, CliError> {
-    match witness {
-        Witness::Ed25519 { key, signature } => Ok(WitnessView {
-            scheme: Scheme::Ed25519.name().to_owned(),
-            key: Bytes(key.to_vec()),
-            signature: Bytes(signature.to_vec()),
-        }),
-        other => Err(unknown_scheme(other.scheme().name())),
-    }
-}
-
-fn unknown_scheme(found: &str) -> CliError {
-    CliError::failed("scheme", format!("signature scheme {found} is not known here, ed25519 is"))
+    Ok(input::body(view.clone(), &network.prefix()?)?)
 }
 
 /// The transaction of a signed file, whose sender and id are what the file says.
 fn transaction_of(file: &SignedFile) -> Result<Transaction, CliError> {
-    let view = &file.transaction.witness;
-    if view.scheme != Scheme::Ed25519.name() {
-        return Err(unknown_scheme(&view.scheme));
-    }
-    let (Ok(key), Ok(signature)) =
-        (view.key.0.as_slice().try_into(), view.signature.0.as_slice().try_into())
-    else {
-        return Err(CliError::failed("bad-witness", "an ed25519 key has 32 bytes and a signature 64"));
-    };
-    let body = body_of(&file.transaction.body, &file.network)?;
-    let transaction = Transaction { body, witness: Witness::Ed25519 { key, signature } };
+    let transaction = input::signed_transaction(file.transaction.clone(), &file.network.prefix()?)?;
     let sender = transaction.witness.address();
     let id = transaction.body.id(&file.network.identity(), &sender);
     if sender != file.network.account(&file.sender)? || Hash::from(id) != file.id {
@@ -431,7 +379,7 @@ fn write(value: &impl Serialize, file: Option<&Path>) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::views::Units;
+    use crate::api::views::{Bytes, TransferView, Units};
     use cairn_wallet::development_account;
 
     fn unsigned() -> UnsignedFile {
@@ -461,7 +409,7 @@ mod tests {
         let body = body_of(&unsigned.body, &unsigned.network).unwrap();
         let identity = unsigned.network.identity();
         let id = body.id(&identity, &key.address()).into();
-        let witness = witness_view(&key.sign(&body, &identity).witness).unwrap();
+        let witness = render::witness_view(&key.sign(&body, &identity).witness);
         let transaction = SignedTransaction { body: unsigned.body, witness };
         SignedFile { network: unsigned.network, sender: unsigned.sender, id, transaction }
     }

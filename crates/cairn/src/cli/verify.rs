@@ -49,9 +49,9 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     let local = Local::find(arguments.local, &mut context)?;
     let running = local.open(&context)?;
     let started = Instant::now();
-    let handle = running.handle();
-    let outcome = verify(handle.reader(), handle.genesis(), handle.consensus());
-    let genesis = handle.genesis().clone();
+    let handle = running.handle().clone();
+    let genesis = handle.genesis();
+    let outcome = verify(handle.reader(), genesis, handle.consensus());
     running.stop();
     let Replay { parent, state, transactions, .. } = outcome?;
     let seconds = started.elapsed().as_secs_f64();

@@ -209,14 +209,17 @@ fn watch_signals(runtime: &Runtime, stop: watch::Sender<bool>) -> io::Result<()>
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     runtime.spawn(async move {
+        let mut is_second = false;
         loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if stop.send_replace(true) {
+            if is_second {
                 std::process::exit(FORCED_STATUS);
             }
+            is_second = true;
+            stop.send_replace(true);
         }
     });
     Ok(())

@@ -185,7 +185,7 @@ impl Worker {
         let mut answers = Vec::new();
         while let Some(effect) = self.node.next_effect() {
             match effect {
-                Effect::Seal(job) => self.desk.put(Some(job)),
+                Effect::Seal(job) => self.desk.put(Some(*job)),
                 Effect::StopSealing => self.desk.put(None),
                 Effect::News(event) => {
                     news::tell(&event, self.consensus.rules().prefix(), &self.counts, &mut news);

@@ -1,0 +1,359 @@
+//! A development network of one's own: made in a moment, with accounts that everybody may use.
+//!
+//! # Provided
+//!
+//! A real node with its own store and interface. Its genesis is marked `devnet` and allocates coins
+//! to the published accounts; the work is small and fixed, so mining costs next to nothing. What it
+//! was made with is remembered: other settings are refused by name, and nothing but a directory that
+//! is marked as a devnet's is ever deleted.
+//!
+//! # Not provided
+//!
+//! Several nodes: there is no network between them yet.
+
+mod directory;
+
+pub use directory::{Difference, MARK_FILE};
+
+use crate::api::faucet::Faucet;
+use crate::api::views::{DevnetAccount, DevnetNode, DevnetReady};
+use crate::run::service::{self, ServiceError, ServiceSettings};
+use crate::run::{NodeSettings, Progress};
+use cairn_core::address::AddressPrefix;
+use cairn_core::genesis::{Genesis, GenesisProblems, coins};
+use cairn_core::hash::BlockId;
+use cairn_core::numbers::Amount;
+use cairn_node::MiningMode;
+use cairn_store::StoreError;
+use cairn_wallet::{DevelopmentAccount, SigningKey};
+use directory::Kept;
+use std::fmt::Write as _;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The name of the network.
+pub const NETWORK_NAME: &str = "devnet";
+/// How far above the port base the interfaces lie.
+pub const API_PORT_OFFSET: u16 = 80;
+/// The port base if nothing is said.
+pub const PORT_BASE: u16 = 7700;
+/// The time between blocks if nothing is said.
+pub const BLOCK_TIME: Duration = Duration::from_secs(2);
+/// The longest time between blocks.
+pub const BLOCK_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The mode of consensus if nothing is said.
+pub const CONSENSUS: &str = "pow";
+/// The decimals of the coin.
+const DECIMALS: u8 = 8;
+/// The hashes that a block takes on average: some milliseconds.
+const WORK: u64 = 16_384;
+/// The coins of alice, bob and carol.
+const COINS: u64 = 1_000_000;
+/// The coins of the faucet.
+const FAUCET_COINS: u64 = 100_000_000;
+/// What each block brings its producer, in coins.
+const REWARD: &str = "50";
+/// Opens the seed of a node's key, as that of a published account.
+const KEY_TAG: &[u8] = b"cairn/devnet/1\0";
+
+/// What a devnet is started with. What is none stays as the directory has it, or is the default.
+#[derive(Clone, Debug)]
+pub struct DevnetSettings {
+    /// How many nodes.
+    pub nodes: Option<u32>,
+    /// The mode of consensus: `pow` or `pow+permit`.
+    pub consensus: Option<String>,
+    /// The time between blocks.
+    pub block_time: Option<Duration>,
+    /// When to make blocks; each interval if nothing is said. Not remembered.
+    pub mine: Option<MiningMode>,
+    /// Where everything is kept. Not used if `ephemeral`.
+    pub data_directory: PathBuf,
+    /// Ports are counted from here; 0 asks the system for them.
+    pub port_base: u16,
+    /// Whether nothing is left at the end.
+    pub ephemeral: bool,
+    /// Whether what an earlier devnet left is deleted first.
+    pub reset: bool,
+    /// The register of running nodes.
+    pub runtime_directory: PathBuf,
+}
+
+/// A devnet could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum DevnetError {
+    /// There is no network between several nodes yet.
+    #[error("{found} nodes were asked for: this release runs one, networks come with a later one")]
+    SeveralNodes {
+        /// How many were asked for.
+        found: u32,
+    },
+    /// The mode comes with a later release, or is unknown.
+    #[error("a devnet of this release runs pow and pow+permit, not {found}")]
+    Consensus {
+        /// The mode.
+        found: String,
+    },
+    /// The time between blocks is too short or too long.
+    #[error("{} ms between blocks were asked for, 1 ms to 1 day are possible", found.as_millis())]
+    BlockTime {
+        /// The time.
+        found: Duration,
+    },
+    /// The directory was made with other settings.
+    #[error("the devnet in {} was made with other settings: {}", path.display(), list(differences))]
+    OtherSettings {
+        /// The directory.
+        path: PathBuf,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// The directory holds something else.
+    #[error("{} is no directory of a devnet, and not empty", path.display())]
+    NotADevnet {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// What the directory says about itself cannot be read.
+    #[error("{} is not what a devnet writes", path.display())]
+    Mark {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The directory cannot be read or written.
+    #[error("cannot use {}", path.display())]
+    Directory {
+        /// The directory or the file.
+        path: PathBuf,
+        /// What the operating system answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The directory cannot be opened, or is in use.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The genesis that the directory holds breaks a rule.
+    #[error("the genesis in {} breaks a rule", path.display())]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// The rules.
+        #[source]
+        source: GenesisProblems,
+    },
+    /// The ports do not fit.
+    #[error("port base {base} leaves no room for the ports of the nodes")]
+    PortBase {
+        /// The port base.
+        base: u16,
+    },
+    /// A node could not be started.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+fn list(differences: &[Difference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Runs a devnet until it is told to stop. `ready` hears when its node answers.
+///
+/// # Errors
+///
+/// [`DevnetError`] if it could not be started; nothing was deleted then but by `reset`.
+pub fn run(
+    settings: &DevnetSettings,
+    progress: impl FnMut(Progress),
+    ready: impl FnOnce(&DevnetReady),
+) -> Result<(), DevnetError> {
+    let api_port = check(settings)?;
+    let temporary = settings.ephemeral.then(tempfile::tempdir).transpose().map_err(|source| {
+        DevnetError::Directory { path: std::env::temp_dir(), source }
+    })?;
+    let directory = temporary.as_ref().map_or(settings.data_directory.as_path(), |it| it.path());
+    // A port that is taken is told before anything is made or deleted.
+    let bind = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), api_port);
+    if api_port != 0 {
+        drop(service::bind(bind)?);
+    }
+    let kept = directory::open(directory, settings)?;
+    let node_settings = node_settings(&kept, directory, settings);
+    let identity = *kept.genesis.identity();
+    let service = ServiceSettings {
+        node: node_settings,
+        name: directory::FIRST_NODE.to_owned(),
+        role: "miner".to_owned(),
+        bind,
+        token_directory: directory.to_owned(),
+        faucet: Some(Faucet::new(DevelopmentAccount::Faucet.key(), DECIMALS)),
+        runtime_directory: settings.runtime_directory.clone(),
+    };
+    let prefix = kept.genesis.rules().prefix().clone();
+    service::run(service, progress, |node| {
+        ready(&DevnetReady {
+            ready: true,
+            network: NETWORK_NAME.to_owned(),
+            identity: identity.into(),
+            nodes: vec![DevnetNode {
+                name: directory::FIRST_NODE.to_owned(),
+                role: "miner".to_owned(),
+                api: node.api.clone(),
+                p2p: None,
+            }],
+            accounts: accounts(&prefix),
+            token_file: node.token_file.display().to_string(),
+            data_dir: directory.display().to_string(),
+        });
+    })?;
+    drop(kept);
+    Ok(())
+}
+
+/// Refuses what this release cannot do; returns the port of the interface.
+fn check(settings: &DevnetSettings) -> Result<u16, DevnetError> {
+    if let Some(found) = settings.nodes.filter(|nodes| *nodes != 1) {
+        return Err(DevnetError::SeveralNodes { found });
+    }
+    if let Some(found) = settings.consensus.as_deref().filter(|mode| !["pow", "pow+permit"].contains(mode)) {
+        return Err(DevnetError::Consensus { found: found.to_owned() });
+    }
+    let in_range = |time: &Duration| (Duration::from_millis(1)..=BLOCK_TIME_MAX).contains(time);
+    if let Some(found) = settings.block_time.filter(|time| !in_range(time)) {
+        return Err(DevnetError::BlockTime { found });
+    }
+    match settings.port_base {
+        0 => Ok(0),
+        base => base.checked_add(API_PORT_OFFSET).ok_or(DevnetError::PortBase { base }),
+    }
+}
+
+fn node_settings(kept: &Kept, directory: &Path, settings: &DevnetSettings) -> NodeSettings {
+    let key = node_key(directory::FIRST_NODE);
+    let mut node = NodeSettings::new(kept.genesis.clone(), directory.join(directory::FIRST_NODE));
+    node.mining.producer = Some(key.address());
+    node.mining.mode = settings.mine.unwrap_or(MiningMode::Interval);
+    node.miner_key = Some(key);
+    node
+}
+
+/// The published development accounts with what genesis gives them.
+fn accounts(prefix: &AddressPrefix) -> Vec<DevnetAccount> {
+    DevelopmentAccount::ALL
+        .into_iter()
+        .map(|account| DevnetAccount {
+            name: account.name().to_owned(),
+            address: account.key().address().to_text(prefix),
+            balance: balance_of(account).into(),
+        })
+        .collect()
+}
+
+fn balance_of(account: DevelopmentAccount) -> Amount {
+    let coins = if account == DevelopmentAccount::Faucet { FAUCET_COINS } else { COINS };
+    Amount::from_units(coins * 10u64.pow(u32::from(DECIMALS)))
+}
+
+/// The key of a node: published like those of the accounts, `SHA-256("cairn/devnet/1\0" ‖ name)`.
+fn node_key(name: &str) -> SigningKey {
+    let mut hasher = cairn_hash::Sha256::new();
+    hasher.update(KEY_TAG);
+    hasher.update(name.as_bytes());
+    SigningKey::from_seed(&hasher.finish())
+}
+
+/// The genesis file of a new devnet, which begins at `now_ms`.
+fn genesis_text(consensus: &str, block_time: Duration, now_ms: u128) -> String {
+    let mut text = format!(
+        "# The genesis of a development network. Its accounts' keys are published: never use them elsewhere.\n\
+         \n[network]\nname = \"{NETWORK_NAME}\"\nsymbol = \"CAIRN\"\ndecimals = {DECIMALS}\ndevnet = true\n\
+         \n[consensus]\nmode = \"{consensus}\"\n"
+    );
+    if consensus == "pow+permit" {
+        let key = const_hex::encode(node_key(directory::FIRST_NODE).public_bytes());
+        writeln!(text, "miners = [\"{key}\"]").expect("writing to a string does not fail");
+    }
+    write!(
+        text,
+        "\n[block]\ninterval = \"{}ms\"\n\
+         \n[difficulty]\nmode = \"fixed\"\nfirst_work = {WORK}\n\
+         \n[reward]\ninitial = \"{REWARD}\"\nmaturity = 0\n\
+         \n[genesis_block]\ntime = {now_ms}\n",
+        block_time.as_millis()
+    )
+    .expect("writing to a string does not fail");
+    let prefix = AddressPrefix::new("cairn").expect("five lower-case letters");
+    for account in DevelopmentAccount::ALL {
+        write!(
+            text,
+            "\n[[allocation]]\nlabel = \"{}\"\naddress = \"{}\"\nbalance = \"{}\"\n",
+            account.name(),
+            account.key().address().to_text(&prefix),
+            coins::to_text(balance_of(account), DECIMALS),
+        )
+        .expect("writing to a string does not fail");
+    }
+    text
+}
+
+/// Milliseconds since 1970 by this machine's clock.
+fn now_ms() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
+}
+
+/// Whether a genesis is that of the network with `identity`.
+fn has_identity(genesis: &Genesis, identity: &BlockId) -> bool {
+    genesis.identity() == identity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_genesis_of_every_mode_obeys_the_rules() {
+        for mode in ["pow", "pow+permit"] {
+            for block_time in [Duration::from_millis(1), BLOCK_TIME, BLOCK_TIME_MAX] {
+                let text = genesis_text(mode, block_time, now_ms());
+                let genesis = Genesis::from_toml(&text).unwrap();
+                assert!(genesis.section().network.devnet);
+                assert_eq!(genesis.section().maturity, 0);
+                assert_eq!(genesis.section().mode.name(), mode);
+                let faucet = DevelopmentAccount::Faucet.key().address();
+                let state = genesis.state();
+                let index = state.find(&faucet.path()).unwrap();
+                assert_eq!(state.account(index).balance, balance_of(DevelopmentAccount::Faucet));
+            }
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_node_is_made_like_that_of_an_account() {
+        assert_eq!(node_key("alice").address(), DevelopmentAccount::Alice.key().address());
+    }
+
+    #[test]
+    fn what_this_release_cannot_do_is_refused_by_name() {
+        let settings = DevnetSettings {
+            nodes: None,
+            consensus: None,
+            block_time: None,
+            mine: None,
+            data_directory: PathBuf::new(),
+            port_base: PORT_BASE,
+            ephemeral: false,
+            reset: false,
+            runtime_directory: PathBuf::new(),
+        };
+        assert_eq!(check(&settings).unwrap(), 7780);
+        let several = DevnetSettings { nodes: Some(3), ..settings.clone() };
+        assert!(matches!(check(&several), Err(DevnetError::SeveralNodes { found: 3 })));
+        let bft = DevnetSettings { consensus: Some("bft".to_owned()), ..settings.clone() };
+        assert!(matches!(check(&bft), Err(DevnetError::Consensus { .. })));
+        let at_once = DevnetSettings { block_time: Some(Duration::ZERO), ..settings.clone() };
+        assert!(matches!(check(&at_once), Err(DevnetError::BlockTime { .. })));
+        let high = DevnetSettings { port_base: u16::MAX, ..settings };
+        assert!(matches!(check(&high), Err(DevnetError::PortBase { .. })));
+    }
+}
