@@ -445,6 +445,25 @@ pub fn decode_block(bytes: &[u8]) -> Result<SealedBlock, DecodeError> {
     decode_exact(bytes)
 }
 
+/// Reads one transaction of a sealed block that was checked before; none if it has no such place.
+///
+/// # Errors
+///
+/// [`DecodeError`] if the bytes up to the transaction are not a block.
+pub fn decode_transaction(bytes: &[u8], place: u32) -> Result<Option<Transaction>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    reader.take(HEADER_BYTES)?;
+    let _certificate = bool::decode(&mut reader)?.then(|| Certificate::decode(&mut reader)).transpose()?;
+    let count = u32::decode(&mut reader)?;
+    if place >= count {
+        return Ok(None);
+    }
+    for _ in 0..place {
+        Transaction::decode(&mut reader)?;
+    }
+    Transaction::decode(&mut reader).map(Some)
+}
+
 /// The rules about a body that need no transaction.
 fn check_body(header: &Header, body: &Body, consensus: &Consensus) -> Result<(), BlockError> {
     // BLK-4 > The header has the hash of the extra data.

@@ -35,6 +35,8 @@ pub struct MiningConfig {
     /// In mode [`Interval`](MiningMode::Interval): with so many transactions waiting a block is due
     /// before the interval has passed. None for never.
     pub min_transactions: Option<usize>,
+    /// The most transactions that this node puts into a block; none for as many as the rules allow.
+    pub max_transactions: Option<usize>,
     /// Whether blocks without transactions are made by themselves. Those asked for by
     /// [`Input::Mine`](crate::Input::Mine) may be empty in any case.
     pub empty_blocks: bool,
@@ -77,6 +79,7 @@ impl Default for MiningConfig {
             mode: MiningMode::Manual,
             interval_ms: 10_000,
             min_transactions: None,
+            max_transactions: None,
             empty_blocks: true,
             extra: Vec::new(),
             placeholder_bytes: None,

@@ -321,7 +321,8 @@ impl Producer {
         }
         let mut extra = self.config.extra.clone();
         extra.truncate(chain.consensus().rules().limits().extra_bytes);
-        let template = build_template(chain, mempool, producer, extra, now, store)?;
+        let count_max = self.config.max_transactions.unwrap_or(usize::MAX);
+        let template = build_template(chain, mempool, producer, count_max, extra, now, store)?;
         mempool.note_refused(template.refused);
         let block = template.block;
         if needs_transactions && block.transactions().is_empty() {

@@ -63,9 +63,8 @@ mod tests {
 
     #[test]
     fn the_public_keys_never_change() {
-        let keys: Vec<(&str, String)> = development_accounts()
-            .map(|(name, key)| (name, const_hex::encode(key.public_bytes())))
-            .collect();
+        let keys: Vec<(&str, String)> =
+            development_accounts().map(|(name, key)| (name, const_hex::encode(key.public_bytes()))).collect();
         let expected = [
             ("alice", "c94743d1eed37972c4592726a8ae242f2f16d825b2ae82489cd72a0988d5b89d"),
             ("bob", "c7803323e6f662bf255ac13692b06a051e1db665a8cee2072a13e5dd3ea4de82"),

@@ -77,7 +77,8 @@ fn check_mode(_: &std::fs::Metadata) -> Result<(), KeyFileError> {
     Ok(())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write as _;

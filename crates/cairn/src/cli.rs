@@ -98,6 +98,8 @@ enum Command {
     #[command(subcommand)]
     Config(settings::Command),
     /// Print the directories that cairn uses.
+    #[command(after_help = "Example:
+  cairn paths --json")]
     Paths,
     /// Stop a node that runs here.
     Stop(stop::Arguments),
@@ -129,7 +131,9 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
     // These need no settings, and help where the settings are broken.
     let context = match command {
         Command::Paths => return settings::paths(cli.global.json),
-        Command::Completions(arguments) => return completions::write(&arguments, &mut Cli::command(), cli.global.json),
+        Command::Completions(arguments) => {
+            return completions::write(&arguments, &mut Cli::command(), cli.global.json);
+        }
         Command::Bench(arguments) => return bench::run(&arguments, cli.global.json),
         _ => Context::new(cli.global)?,
     };

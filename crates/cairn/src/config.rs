@@ -83,7 +83,9 @@ impl Setting {
                 .map_err(|_| "an address and a port, such as 127.0.0.1:7780, are expected".to_owned()),
             Kind::Duration => values::parse_duration(value).map(drop).map_err(|error| told(&error)),
             Kind::Size => values::parse_size(value).map(drop).map_err(|error| told(&error)),
-            Kind::Number => value.parse::<u64>().map(drop).map_err(|_| "a whole number is expected".to_owned()),
+            Kind::Number => {
+                value.parse::<u64>().map(drop).map_err(|_| "a whole number is expected".to_owned())
+            }
             Kind::OneOf(choices) if choices.contains(&value) => Ok(()),
             Kind::OneOf(choices) => Err(format!("one of {} is expected", choices.join(", "))),
         }
@@ -187,8 +189,12 @@ impl Settings {
     fn take_file(&mut self, text: &str) -> Result<(), CliError> {
         let name = self.file.display().to_string();
         let table = DeTable::parse(text).map_err(|error| {
-            CliError::usage("config-syntax", format!("{name} is not TOML"))
-                .at(&name, text, error.span().unwrap_or(0..0), error.message())
+            CliError::usage("config-syntax", format!("{name} is not TOML")).at(
+                &name,
+                text,
+                error.span().unwrap_or(0..0),
+                error.message(),
+            )
         })?;
         for (key, value) in table.get_ref() {
             let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key.get_ref().as_ref()) else {
@@ -200,8 +206,12 @@ impl Settings {
                 _ => String::new(),
             };
             setting.check(&found).map_err(|expected| {
-                CliError::usage("config-value", format!("`{}` has a wrong value", setting.key))
-                    .at(&name, text, value.span(), expected)
+                CliError::usage("config-value", format!("`{}` has a wrong value", setting.key)).at(
+                    &name,
+                    text,
+                    value.span(),
+                    expected,
+                )
             })?;
             let line = text.get(..key.span().start).unwrap_or_default().matches('\n').count() + 1;
             self.values.insert(setting.key, (found, Origin::File(self.file.clone(), line)));
@@ -235,7 +245,8 @@ fn read(file: &Path, asked: bool) -> Result<Option<String>, CliError> {
         Err(error) => return Err(unreadable(&error)),
         Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
             let limit = FILE_BYTES_MAX;
-            let message = format!("{} has {} bytes, at most {limit} are read", file.display(), metadata.len());
+            let message =
+                format!("{} has {} bytes, at most {limit} are read", file.display(), metadata.len());
             return Err(CliError::usage("config-too-large", message));
         }
         Ok(_) => {}
@@ -283,7 +294,9 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_kind_is_an_error_wherever_it_comes_from() {
-        for text in ["timeout = \"soon\"", "node = \"ftp://x\"", "role = \"king\"", "cache = true", "mine = 3"] {
+        for text in
+            ["timeout = \"soon\"", "node = \"ftp://x\"", "role = \"king\"", "cache = true", "mine = 3"]
+        {
             assert_eq!(load(text, &[]).unwrap_err().code(), "config-value", "{text}");
         }
         assert_eq!(load("", &[("CAIRN_TIMEOUT", "soon")]).unwrap_err().code(), "wrong-value");

@@ -169,9 +169,11 @@ pub fn run(
     ready: impl FnOnce(&DevnetReady),
 ) -> Result<(), DevnetError> {
     let api_port = check(settings)?;
-    let temporary = settings.ephemeral.then(tempfile::tempdir).transpose().map_err(|source| {
-        DevnetError::Directory { path: std::env::temp_dir(), source }
-    })?;
+    let temporary = settings
+        .ephemeral
+        .then(tempfile::tempdir)
+        .transpose()
+        .map_err(|source| DevnetError::Directory { path: std::env::temp_dir(), source })?;
     let directory = temporary.as_ref().map_or(settings.data_directory.as_path(), |it| it.path());
     // A port that is taken is told before anything is made or deleted.
     let bind = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), api_port);

@@ -201,8 +201,7 @@ impl Kept {
     /// Reads the log.
     fn restore(&mut self, start: Position) -> Result<(), StoreError> {
         let mut clean = None;
-        let mut scan = self.log.scan(start);
-        while let Some(item) = scan.next() {
+        for item in self.log.scan(start) {
             let (position, bytes) = item?;
             clean = None;
             match Record::decode(&bytes) {
@@ -322,7 +321,7 @@ impl Kept {
                 // The reservation may stand in what goes: it is written again first.
                 self.log.append(&Record::Reserved(self.reserved).encode())?;
                 self.log.sync()?;
-                        self.log.remove_before(segment)
+                self.log.remove_before(segment)
             }
             _ => Ok(()),
         }

@@ -115,6 +115,13 @@ impl CliError {
         self
     }
 
+    /// With the errors behind `error`, whose own text is the message.
+    #[must_use]
+    pub fn because_of_source(mut self, error: &dyn std::error::Error) -> Self {
+        self.cause = error.source().map(Cause::of);
+        self
+    }
+
     /// With the place in `text`, the content of `file`, that is to blame.
     #[must_use]
     pub fn at(self, file: &str, text: &str, span: Range<usize>, label: impl Into<String>) -> Self {
@@ -304,7 +311,8 @@ mod tests {
     #[test]
     fn people_see_code_place_and_help() {
         let text = example().to_text(false);
-        for part in ["error[unknown-key]", "the key nods is unknown", "cairn.toml:2:1", "no such key", "`node`?"]
+        for part in
+            ["error[unknown-key]", "the key nods is unknown", "cairn.toml:2:1", "no such key", "`node`?"]
         {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }

@@ -129,12 +129,23 @@ fn read_record(file: &Path) -> Option<RunningNode> {
     None
 }
 
-/// Whether a process lives. One of another user does, too.
+/// Whether a process lives. One of another user does, too; one that has ended and that its parent
+/// has not asked about yet does not.
 pub fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| {
-        !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
-    })
+    let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let exists = raw
+        .is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)));
+    exists && !has_ended(pid)
+}
+
+/// Whether Linux lists the process as ended (proc(5): state Z or X). Elsewhere nobody can tell.
+fn has_ended(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    // The name before the state may hold anything, brackets included.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    matches!(state, Some('Z' | 'X'))
 }
 
 /// Makes a directory that only this user can enter. One that exists stays as it is, unless it
@@ -183,7 +194,7 @@ mod tests {
     fn a_node_whose_process_is_gone_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        child.wait().unwrap();
+        assert!(child.wait().unwrap().success());
         let registered = register(directory.path(), &node(child.id(), "n0")).unwrap();
         assert_eq!(running_nodes(directory.path()), []);
         assert!(!registered.file.exists());
@@ -199,8 +210,7 @@ mod tests {
 
     #[test]
     fn a_networks_name_never_leaves_the_data_directory() {
-        let directories =
-            Directories { config: "/c".into(), data: "/d".into(), runtime: "/r".into() };
+        let directories = Directories { config: "/c".into(), data: "/d".into(), runtime: "/r".into() };
         assert_eq!(directories.data_of("../../etc/x y"), Path::new("/d/______etc_x_y"));
         assert_eq!(directories.data_of("devnet"), Path::new("/d/devnet"));
     }

@@ -79,10 +79,10 @@ impl NodeSettings {
             mode: MiningMode::Interval,
             interval_ms: genesis.section().interval_ms,
             min_transactions: policy.min_transactions.and_then(|count| usize::try_from(count).ok()),
+            max_transactions: usize::try_from(policy.max_transactions).ok(),
             empty_blocks: policy.empty_blocks,
             extra,
             placeholder_bytes,
-            ..MiningConfig::default()
         };
         Self {
             genesis,
@@ -138,18 +138,21 @@ pub struct Counts {
     disk_full: AtomicBool,
 }
 
+/// A question that is answered by looking at the node.
+type Ask = Box<dyn FnOnce(&Node, &Ledger) + Send>;
+
 /// What the node thread is told.
 enum Command {
     /// Transactions whose signatures are judged, by who sent them.
     Submit(Vec<Submission>),
     /// Something that nobody waits for.
-    Input(Input),
+    Input(Box<Input>),
     /// Blocks are wanted.
     Mine { blocks: u32, reply: oneshot::Sender<Result<Vec<BlockId>, MineRefusal>> },
     /// A block came.
     Block { block: Box<CheckedBlock>, reply: oneshot::Sender<Result<Imported, BlockRefusal>> },
     /// Somebody wants to look at the node.
-    Ask(Box<dyn FnOnce(&Node, &Ledger) + Send>),
+    Ask(Ask),
     /// The end.
     Stop,
 }
@@ -291,10 +294,7 @@ impl NodeHandle {
     /// # Errors
     ///
     /// [`NoAnswer`], or the refusal of the node.
-    pub async fn import(
-        &self,
-        block: CheckedBlock,
-    ) -> Result<Result<Imported, BlockRefusal>, NoAnswer> {
+    pub async fn import(&self, block: CheckedBlock) -> Result<Result<Imported, BlockRefusal>, NoAnswer> {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Block { block: Box::new(block), reply })?;
         answer.await.map_err(|_| NoAnswer::Stopping)
@@ -306,7 +306,7 @@ impl NodeHandle {
     ///
     /// [`NoAnswer`].
     pub fn set_mining(&self, mode: MiningMode) -> Result<(), NoAnswer> {
-        self.command(Command::Input(Input::SetMining(mode)))
+        self.command(Command::Input(Box::new(Input::SetMining(mode))))
     }
 
     fn command(&self, command: Command) -> Result<(), NoAnswer> {

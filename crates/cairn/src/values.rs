@@ -53,7 +53,9 @@ pub enum ValueError {
     #[error("the address of a node is http://HOST:PORT, such as http://127.0.0.1:7780")]
     Url,
     /// TLS is not part of this release.
-    #[error("https is not part of this release: reach the node over http on this machine, or through a tunnel")]
+    #[error(
+        "https is not part of this release: reach the node over http on this machine, or through a tunnel"
+    )]
     Https,
 }
 

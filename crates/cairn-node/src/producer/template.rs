@@ -38,11 +38,12 @@ struct Selection {
     refused: BTreeMap<TransactionId, TransactionError>,
 }
 
-/// Puts a block together on the tip. The state is as before.
+/// Puts a block of at most `count_max` transactions together on the tip. The state is as before.
 pub(super) fn build_template(
     chain: &mut Chain,
     mempool: &Mempool,
     producer: Address,
+    count_max: usize,
     extra: Vec<u8>,
     now: Timestamp,
     store: &dyn Store,
@@ -70,7 +71,7 @@ pub(super) fn build_template(
     let payment: Payment = chain.payment(&header, store)?;
     let context = context_of(&header, rules.section().reserve);
     let (selection, state_root) = chain.rehearse(|state| {
-        let selection = select(state, mempool, &context, rules.limits());
+        let selection = select(state, mempool, &context, rules.limits(), count_max);
         pay(state, selection.fees, &payment, rules, |_| {});
         (selection, state.root())
     });
@@ -88,6 +89,7 @@ fn select(
     mempool: &Mempool,
     context: &BlockContext,
     limits: &cairn_core::network::Limits,
+    count_max: usize,
 ) -> Selection {
     let mut selection = Selection::default();
     let mut runs: Vec<_> = mempool.runs().map(Iterator::peekable).collect();
@@ -96,7 +98,7 @@ fn select(
         places.filter_map(|run| candidate(&mut runs, run, context.base_fee)).collect();
     let mut room = limits.block_weight.0;
     let least = u64::try_from(TRANSACTION_BYTES_MIN).expect("a small number");
-    let count_max = usize::try_from(limits.block_transactions).unwrap_or(usize::MAX);
+    let count_max = usize::try_from(limits.block_transactions).unwrap_or(usize::MAX).min(count_max);
     while selection.transactions.len() < count_max && room >= least {
         let Some(Candidate { run, .. }) = candidates.pop() else { break };
         let Some((_, entry)) = runs.get_mut(run).and_then(Iterator::next) else { continue };

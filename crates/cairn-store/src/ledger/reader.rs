@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use cairn_core::account::{Account, AccountIndex};
-use cairn_core::block::{Header, decode_block};
+use cairn_core::block::{Header, decode_transaction};
 use cairn_core::hash::{BlockId, TransactionId};
 use cairn_core::history::{HistoryNode, HistoryProof, way};
 use cairn_core::numbers::Height;
@@ -114,8 +114,7 @@ impl Reader {
         for (height, place) in candidates {
             let Some(row) = view.header(height)? else { continue };
             let bytes = self.0.blocks.read(row.position)?;
-            let Ok(block) = decode_block(&bytes) else { continue };
-            let transaction = block.body.transactions.into_iter().nth(place as usize);
+            let Ok(transaction) = decode_transaction(&bytes, place) else { continue };
             if transaction.is_some_and(|it| IdentifiedTransaction::new(it, identity).id() == *id) {
                 return Ok(Some(Place { height, place }));
             }

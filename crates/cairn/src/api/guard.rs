@@ -51,10 +51,9 @@ impl Hosts {
             }
         }
         // A browser that sends no origin still says how the page and the target are related.
-        if let Some(site) = headers.get("sec-fetch-site").filter(|_| !method.is_safe()) {
-            if site != "same-origin" && site != "none" {
-                return Err(ApiError::origin_not_allowed());
-            }
+        let site = headers.get("sec-fetch-site").filter(|_| !method.is_safe());
+        if site.is_some_and(|site| site != "same-origin" && site != "none") {
+            return Err(ApiError::origin_not_allowed());
         }
         Ok(())
     }
@@ -99,7 +98,10 @@ mod tests {
             let refused = check(&Method::POST, &[host, ("origin", origin)]);
             assert_eq!(refused, Err("origin-not-allowed"), "{origin}");
         }
-        assert_eq!(check(&Method::POST, &[host, ("sec-fetch-site", "cross-site")]), Err("origin-not-allowed"));
+        assert_eq!(
+            check(&Method::POST, &[host, ("sec-fetch-site", "cross-site")]),
+            Err("origin-not-allowed")
+        );
         assert_eq!(check(&Method::POST, &[host, ("sec-fetch-site", "same-origin")]), Ok(()));
     }
 }

@@ -3,7 +3,8 @@
 use crate::api::errors::{ApiError, of_address, of_decode};
 use crate::api::views::{BodyView, SignedTransaction, WitnessView};
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, Request};
+use axum::extract::{FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use cairn_core::address::{Address, AddressPrefix};
 use cairn_core::codec::{Decode as _, Reader};
@@ -24,6 +25,19 @@ pub const SUBMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const SUBMIT_TRANSACTIONS_MAX: usize = 1_000;
 /// The most items of a page.
 pub const PAGE_ITEMS_MAX: u32 = 1_000;
+
+/// The part of the path that names something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathText(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let text = Path::from_request_parts(parts, state).await;
+        text.map(|Path(text)| Self(text)).map_err(|_| ApiError::malformed_parameter("the path", "UTF-8"))
+    }
+}
 
 /// In which form a body comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,9 +274,10 @@ pub fn signed_transaction(
 ///
 /// ADR rules.
 pub fn body(view: BodyView, prefix: &AddressPrefix) -> Result<TransactionBody, ApiError> {
-    let transfers = view.transfers.into_iter().map(|transfer| {
-        Ok(Transfer { to: address(&transfer.to, prefix)?, amount: transfer.amount.into() })
-    });
+    let transfers = view
+        .transfers
+        .into_iter()
+        .map(|transfer| Ok(Transfer { to: address(&transfer.to, prefix)?, amount: transfer.amount.into() }));
     Ok(TransactionBody {
         version: view.version,
         nonce: Nonce(view.nonce),
@@ -339,7 +354,11 @@ mod tests {
     #[test]
     fn garbage_is_refused_with_a_code() {
         for bad in ["", "{", "nul", "{}", "[1]", "\"x\"", &"[".repeat(10_000), &"{\"a\":".repeat(10_000)] {
-            assert_eq!(code(submission(Form::Json, bad.as_bytes(), &prefix())), "malformed-json", "{bad:.20}");
+            assert_eq!(
+                code(submission(Form::Json, bad.as_bytes(), &prefix())),
+                "malformed-json",
+                "{bad:.20}"
+            );
         }
         assert_eq!(code(submission(Form::Json, b" []", &prefix())), "no-items");
         assert_eq!(code(submission(Form::Octets, b"", &prefix())), "no-items");

@@ -82,11 +82,13 @@ pub struct Figures {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    gauges: Vec<(Gauge<u64, AtomicU64>, fn(&Figures) -> u64)>,
+    gauges: Vec<(Gauge<u64, AtomicU64>, Source)>,
 }
 
+/// Which figure a gauge shows.
+type Source = fn(&Figures) -> u64;
 /// Name, meaning and source of a figure.
-type Row = (&'static str, &'static str, fn(&Figures) -> u64);
+type Row = (&'static str, &'static str, Source);
 
 const ROWS: [Row; 12] = [
     ("height", "Height of the tip", |figures| figures.height),
@@ -97,9 +99,7 @@ const ROWS: [Row; 12] = [
     ("side_blocks", "Blocks kept beside the chain", |figures| figures.side_blocks),
     ("held_blocks", "Blocks from the future that are held", |figures| figures.held_blocks),
     ("mempool_log_bytes", "Bytes of the log of the mempool", |figures| figures.mempool_log_bytes),
-    ("reorganisations_since_start", "Times the chain took another branch", |figures| {
-        figures.reorganisations
-    }),
+    ("reorganisations_since_start", "Times the chain took another branch", |figures| figures.reorganisations),
     ("blocks_since_start", "Blocks that joined the chain", |figures| figures.blocks),
     ("event_id", "Id of the newest event", |figures| figures.event_id),
     ("event_subscribers", "Clients that read the stream of events", |figures| figures.subscribers),

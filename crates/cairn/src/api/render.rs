@@ -135,11 +135,7 @@ pub fn witness_view(witness: &Witness) -> WitnessView {
         Witness::RsaPss { key, signature } => (key.clone(), signature.clone()),
         Witness::MlDsa44 { .. } | Witness::Multisig { .. } => (Vec::new(), witness.to_bytes()),
     };
-    WitnessView {
-        scheme: witness.scheme().name().to_owned(),
-        key: Bytes(key),
-        signature: Bytes(signature),
-    }
+    WitnessView { scheme: witness.scheme().name().to_owned(), key: Bytes(key), signature: Bytes(signature) }
 }
 
 /// A transaction in the mempool.
@@ -172,10 +168,9 @@ pub fn waits(waits: &Waits) -> WaitView {
         Waits::BaseFee { found, base_fee } => {
             ("base-fee", format!("it pays at most {found} a unit of weight, the base fee is {base_fee}"))
         }
-        Waits::Balance { balance, needed } => (
-            "balance",
-            format!("it and what its sender sent before take {needed}, the balance is {balance}"),
-        ),
+        Waits::Balance { balance, needed } => {
+            ("balance", format!("it and what its sender sent before take {needed}, the balance is {balance}"))
+        }
         Waits::Earlier { nonce } => {
             ("earlier", format!("the transaction with nonce {nonce} of its sender must be confirmed first"))
         }

@@ -5,6 +5,8 @@
 //! unknown fields; what a client reads may gain fields later. `docs/spec/09-api.md` has an example
 //! of each body.
 
+#[cfg(test)]
+mod examples;
 mod text;
 
 pub use text::{Bytes, Hash, Units};
@@ -113,7 +115,7 @@ pub struct SyncView {
 pub struct MempoolSize {
     /// How many transactions.
     pub transactions: u64,
-    /// Their canonical bytes.
+    /// What they count against the mempool's limit, in bytes.
     pub bytes: u64,
 }
 

@@ -66,7 +66,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
             let before = if before.is_empty() { String::new() } else { format!("&before={before}") };
             let path = format!("{path}/transactions?limit={}{before}", arguments.limit);
             let entries: Vec<AccountEntry> = client.get(&path).await?;
-            return show_history(&entries, &network, context.json);
+            let is_full = entries.len() as u64 >= u64::from(arguments.limit);
+            return show_history(&entries, is_full, &network, context.json);
         }
         let at = arguments.at.map_or_else(String::new, |height| format!("?at={height}"));
         let account: AccountView = client.get(&format!("{path}{at}")).await?;
@@ -98,16 +99,20 @@ fn show(account: &AccountView, key: Option<&str>, network: &Network, json: bool)
         facts.styled("when all waits are paid", Style::Warning, network.coins(pending));
     }
     facts.add("transactions sent", grouped(account.nonce));
-    if let Some(waiting) = account.pending_nonce.and_then(|next| next.checked_sub(account.nonce)) {
-        if waiting > 0 {
-            facts.styled("waiting", Style::Warning, grouped(waiting));
-        }
+    let waiting = account.pending_nonce.and_then(|next| next.checked_sub(account.nonce));
+    if let Some(waiting) = waiting.filter(|waiting| *waiting > 0) {
+        facts.styled("waiting", Style::Warning, grouped(waiting));
     }
     facts.add("after block", grouped(account.height));
     facts.print();
 }
 
-fn show_history(entries: &[AccountEntry], network: &Network, json: bool) -> Result<(), CliError> {
+fn show_history(
+    entries: &[AccountEntry],
+    is_full: bool,
+    network: &Network,
+    json: bool,
+) -> Result<(), CliError> {
     if json {
         output::print_json(&entries);
         return Ok(());
@@ -117,8 +122,14 @@ fn show_history(entries: &[AccountEntry], network: &Network, json: bool) -> Resu
         return Ok(());
     }
     let now = now_ms();
-    let mut table =
-        Table::new(&[right("block"), left("when"), left("what"), right("amount"), left("with"), left("transaction")]);
+    let mut table = Table::new(&[
+        right("block"),
+        left("when"),
+        left("what"),
+        right("amount"),
+        left("with"),
+        left("transaction"),
+    ]);
     for entry in entries {
         let (what, sign, amount) = match entry.kind {
             AccountEntryKind::Sent => ("sent", "-", entry.sent),
@@ -141,7 +152,7 @@ fn show_history(entries: &[AccountEntry], network: &Network, json: bool) -> Resu
         ]);
     }
     table.print();
-    if let Some(last) = entries.last() {
+    if let Some(last) = entries.last().filter(|_| is_full) {
         output::note(&format!("older ones: --before {}", last.cursor));
     }
     Ok(())

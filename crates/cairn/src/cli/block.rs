@@ -110,7 +110,7 @@ fn show(block: &BlockView, network: &Network, json: bool) {
     if block.height > 0 && !block.extra.0.is_empty() {
         facts.add("extra", readable(&block.extra.0));
     }
-    facts.add("transactions", plural(block.transaction_count.into(), "transaction"));
+    facts.add("transactions", grouped(block.transaction_count.into()));
     facts.print();
     for id in block.transaction_ids.iter().flatten() {
         output::print_line(&format!("  {id}"));
@@ -121,7 +121,8 @@ fn show(block: &BlockView, network: &Network, json: bool) {
 }
 
 fn list_transactions(transactions: &[TransactionView], network: &Network) {
-    let mut table = Table::new(&[left("transaction"), left("from"), left("to"), right("amount"), left("data")]);
+    let mut table =
+        Table::new(&[left("transaction"), left("from"), left("to"), right("amount"), left("data")]);
     for transaction in transactions {
         let to = match transaction.body.transfers.as_slice() {
             [only] => network.name_of(&only.to),

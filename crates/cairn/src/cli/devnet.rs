@@ -1,6 +1,202 @@
-//! stub
+//! `cairn devnet`: a development network on this machine.
+
 use super::context::Context;
+use super::mine::mode_of;
+use super::serving;
+use crate::api::render::to_mining_mode;
+use crate::api::views::{DevnetReady, Status};
+use crate::client::Client;
+use crate::config::MINE_CHOICES;
+use crate::devnet::{self, DevnetError, DevnetSettings, PORT_BASE};
 use crate::failure::CliError;
+use crate::output::{self, Facts, Style, Table, ago, coins_text, grouped, left, right, short};
+use crate::values::{NodeUrl, parse_duration};
+use clap::builder::PossibleValuesParser;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The decimals of a devnet's coin, as its ready line counts them.
+const DECIMALS: u8 = 8;
+/// How often the line at the bottom is drawn anew.
+const LINE_EVERY: Duration = Duration::from_millis(500);
+
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
-pub(crate) fn run(_: Arguments, _: Context) -> Result<(), CliError> { Ok(()) }
+#[command(after_help = "Examples:
+  cairn devnet
+  cairn devnet --mine on-transaction --ephemeral
+  cairn devnet --json
+
+Then, in another terminal:  cairn send --from alice --to bob --amount 25 --wait")]
+pub(crate) struct Arguments {
+    /// How many nodes; this release runs one.
+    #[arg(long, value_name = "N")]
+    nodes: Option<u32>,
+    /// Who makes blocks: pow or pow+permit [default: pow].
+    #[arg(long, value_name = "MODE")]
+    consensus: Option<String>,
+    /// How many validators; they come with a later release.
+    #[arg(long, value_name = "N")]
+    validators: Option<u32>,
+    /// The time between blocks [default: 2s].
+    #[arg(long, value_name = "DURATION")]
+    block_time: Option<String>,
+    /// When to make blocks [default: interval].
+    #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(MINE_CHOICES))]
+    mine: Option<String>,
+    /// Where everything is kept; left out, the directory of the network `devnet`.
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    data_dir: Option<PathBuf>,
+    /// Ports are counted from here: the HTTP interface is 80 above; 0 asks the system for one.
+    #[arg(long, value_name = "PORT", default_value_t = PORT_BASE)]
+    port_base: u16,
+    /// Keep nothing: begin anew, and leave nothing behind.
+    #[arg(long)]
+    ephemeral: bool,
+    /// Delete what an earlier devnet left, and begin anew.
+    #[arg(long, conflicts_with = "ephemeral")]
+    reset: bool,
+    /// What is logged to stderr: error, warn, info, debug, or a filter of `tracing`.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliError> {
+    context.settings.flag("log", arguments.log)?;
+    serving::log(context.settings.get("log").unwrap_or("warn"))?;
+    if let Some(found) = arguments.validators.filter(|count| *count > 0) {
+        return Err(CliError::usage("validators-unsupported", format!("{found} validators were asked for"))
+            .help("validators come with a later release; this one runs --consensus pow and pow+permit"));
+    }
+    let block_time = arguments.block_time.as_deref().map(|text| {
+        parse_duration(text)
+            .map_err(|error| CliError::usage("wrong-value", format!("--block-time is \"{text}\": {error}")))
+    });
+    let mode = arguments.mine.as_deref().map(|name| mode_of(name).map(to_mining_mode)).transpose()?;
+    let data_directory =
+        arguments.data_dir.unwrap_or_else(|| context.directories.data_of(devnet::NETWORK_NAME));
+    let settings = DevnetSettings {
+        nodes: arguments.nodes,
+        consensus: arguments.consensus,
+        block_time: block_time.transpose()?,
+        mine: mode,
+        data_directory,
+        port_base: arguments.port_base,
+        ephemeral: arguments.ephemeral,
+        reset: arguments.reset,
+        runtime_directory: context.directories.runtime.clone(),
+    };
+    let mut bar: Option<output::Progress> = None;
+    let bar = &mut bar;
+    let replayed = |progress: crate::run::Progress| {
+        bar.get_or_insert_with(|| output::Progress::new("bytes replayed", progress.total)).set(progress.done);
+    };
+    devnet::run(&settings, replayed, |ready| {
+        if context.json {
+            output::print_json(ready);
+        } else {
+            welcome(ready, settings.ephemeral);
+        }
+    })
+    .map_err(|error| cannot_start(&error, &settings.data_directory))
+}
+
+/// What people read when the network is ready.
+fn welcome(ready: &DevnetReady, ephemeral: bool) {
+    let colours = output::colours_on_stdout();
+    let strong = |text: &str| Style::Strong.paint(text, colours);
+    let faint = |text: &str| Style::Faint.paint(text, colours);
+    output::print_line(&format!("{} {}", strong("cairn"), faint(super::VERSION)));
+    output::print_line("");
+    let mut facts = Facts::default();
+    facts.add("network", format!("{} {}", ready.network, short(&ready.identity.to_string())));
+    let kept = if ephemeral { "gone when this ends" } else { "kept; `cairn devnet --reset` begins anew" };
+    facts.add("chain", format!("{} ({kept})", ready.data_dir));
+    for node in &ready.nodes {
+        facts.styled("interface", Style::Name, &node.api);
+    }
+    facts.print();
+    output::print_line("");
+    let mut table = Table::new(&[left("account"), right("coins at the start"), left("address")]);
+    for account in &ready.accounts {
+        table.row([
+            (Style::Name, account.name.clone()),
+            (Style::Strong, coins_text(account.balance.into(), DECIMALS)),
+            (Style::Plain, account.address.clone()),
+        ]);
+    }
+    table.print();
+    output::print_line("");
+    output::warn("these keys are published: never use them on a real network");
+    output::print_line(&format!(
+        "\nTry, in another terminal:\n  {}\n  {}\n  {}\n\nCtrl-C stops the network.\n",
+        strong("cairn send --from alice --to bob --amount 25 --wait"),
+        strong("cairn account bob"),
+        strong("cairn block"),
+    ));
+    if let Some(node) = ready.nodes.first().filter(|_| std::io::stderr().is_terminal()) {
+        show_line(&node.api);
+    }
+}
+
+/// Keeps a line at the bottom of the terminal that tells how the chain grows, as long as the program runs.
+fn show_line(api: &str) {
+    let Ok(url) = NodeUrl::parse(api) else { return };
+    let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg}") {
+        line.set_style(style);
+    }
+    let follow = move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            let client = Client::new(url, None);
+            // A node that does not answer is stopping.
+            while let Ok(status) = client.get::<Status>("/v1/status").await {
+                line.set_message(line_of(&status));
+                line.tick();
+                tokio::time::sleep(LINE_EVERY).await;
+            }
+            line.finish_and_clear();
+        });
+    };
+    // Without the line everything else works.
+    let _ = std::thread::Builder::new().name("status line".to_owned()).spawn(follow);
+}
+
+fn line_of(status: &Status) -> String {
+    format!(
+        "block {}  {}  {}  {} waiting",
+        grouped(status.height),
+        short(&status.tip.to_string()),
+        ago(super::account::now_ms(), status.tip_time_ms),
+        grouped(status.mempool.transactions),
+    )
+}
+
+/// Why there is no network, and what to type instead.
+fn cannot_start(error: &DevnetError, directory: &Path) -> CliError {
+    let usage = |code| CliError::usage(code, error.to_string());
+    let failure = |code| CliError::failed(code, error.to_string());
+    let other_port =
+        "choose other ports: `cairn devnet --port-base 7900`; or stop who is there: `cairn stop`";
+    match error {
+        DevnetError::SeveralNodes { .. } => usage("several-nodes").help("leave --nodes out"),
+        DevnetError::Consensus { .. } => usage("mode-unsupported"),
+        DevnetError::BlockTime { .. } => usage("wrong-value"),
+        DevnetError::PortBase { .. } => usage("wrong-value").help("the highest port base is 65455"),
+        DevnetError::OtherSettings { .. } => failure("other-settings").help(format!(
+            "start it as it was made; or `cairn devnet --reset` deletes the chain in {}; or use another --data-dir",
+            directory.display()
+        )),
+        DevnetError::NotADevnet { .. } => {
+            failure("not-a-devnet").help("nothing in it was touched: use another --data-dir")
+        }
+        DevnetError::Mark { .. } | DevnetError::Genesis { .. } => failure("damaged")
+            .because_of_source(error)
+            .help("remove the directory yourself if nothing in it is needed, or use another --data-dir"),
+        DevnetError::Directory { .. } => failure("cannot-open").because_of_source(error),
+        DevnetError::Store(source) => super::local::cannot_open_store(source, directory),
+        DevnetError::Service(source) => serving::cannot_start(source, directory, other_port),
+    }
+}

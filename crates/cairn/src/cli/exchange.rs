@@ -160,7 +160,7 @@ pub(crate) fn import(arguments: ImportArguments, mut context: Context) -> Result
     let file = &arguments.file;
     let opened = File::open(file).map_err(|error| unreadable(file, &error))?;
     let bytes = opened.metadata().map_err(|error| unreadable(file, &error))?.len();
-    let mut blocks = BlockFile { reader: BufReader::new(opened), file, height: 0 };
+    let mut blocks = BlockFile { reader: BufReader::new(opened), file, height: 0, is_broken: false };
     blocks.read_head(local.genesis.identity())?;
     let running = local.open(&context)?;
     let outcome = import_all(running.handle(), blocks, bytes, &context);
@@ -248,7 +248,8 @@ fn hand_over(
                     return Err(CliError::failed("unconnected-block", message));
                 }
                 Err(BlockRefusal::DiskFull) => {
-                    return Err(CliError::failed("disk-full", "the disk is full").help("make room, then import again"));
+                    return Err(CliError::failed("disk-full", "the disk is full")
+                        .help("make room, then import again"));
                 }
                 Err(refusal) => return Err(invalid(height, &refusal)),
             }
@@ -274,6 +275,8 @@ struct BlockFile<'a> {
     reader: BufReader<File>,
     file: &'a Path,
     height: u64,
+    /// Whether a block could not be read: what follows means nothing.
+    is_broken: bool,
 }
 
 impl BlockFile<'_> {
@@ -300,7 +303,8 @@ impl BlockFile<'_> {
     fn read_block(&mut self) -> Result<Option<Arc<[u8]>>, CliError> {
         let name = self.file.display();
         let (height, cut) = (self.height + 1, |at: &io::Error| {
-            CliError::failed("truncated-file", format!("{name} ends inside block {}", self.height + 1)).because(at)
+            CliError::failed("truncated-file", format!("{name} ends inside block {}", self.height + 1))
+                .because(at)
         });
         let mut length = [0; 4];
         match self.reader.read(&mut length).map_err(|error| unreadable(self.file, &error))? {
@@ -312,7 +316,8 @@ impl BlockFile<'_> {
         }
         let length = u32::from_le_bytes(length) as usize;
         if length > BLOCK_BYTES_MAX {
-            let message = format!("block {height} of {name} has {length} bytes, at most {BLOCK_BYTES_MAX} can be");
+            let message =
+                format!("block {height} of {name} has {length} bytes, at most {BLOCK_BYTES_MAX} can be");
             return Err(CliError::failed("bad-file", message));
         }
         let mut bytes = vec![0; length];
@@ -326,7 +331,11 @@ impl Iterator for BlockFile<'_> {
     type Item = Result<((u64, u64), Arc<[u8]>), CliError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.is_broken {
+            return None;
+        }
         let block = self.read_block().transpose()?;
+        self.is_broken = block.is_err();
         Some(block.map(|bytes| ((self.height, bytes.len() as u64 + 4), bytes)))
     }
 }
@@ -335,13 +344,19 @@ impl Iterator for BlockFile<'_> {
 mod tests {
     use super::*;
 
-    fn blocks_of(bytes: &[u8]) -> (Result<(), CliError>, Vec<Result<Arc<[u8]>, CliError>>) {
+    type Blocks = Vec<Result<Arc<[u8]>, CliError>>;
+
+    fn blocks_of(bytes: &[u8]) -> (Result<(), CliError>, Blocks) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
         let reader = BufReader::new(File::open(file.path()).unwrap());
-        let mut blocks = BlockFile { reader, file: file.path(), height: 0 };
+        let mut blocks = BlockFile { reader, file: file.path(), height: 0, is_broken: false };
         let head = blocks.read_head(&BlockId([7; 32]));
-        let rest = if head.is_ok() { blocks.map(|it| it.map(|(_, bytes)| bytes)).take(10).collect() } else { vec![] };
+        let rest = if head.is_ok() {
+            blocks.map(|it| it.map(|(_, bytes)| bytes)).take(10).collect()
+        } else {
+            vec![]
+        };
         (head, rest)
     }
 

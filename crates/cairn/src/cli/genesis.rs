@@ -4,9 +4,7 @@ use super::account::now_ms;
 use crate::cli::context::Context;
 use crate::failure::CliError;
 use crate::output::{self, Facts, Progress, Style, Table, coins_text, grouped, left, plural, right};
-use cairn_core::genesis::{
-    GENESIS_TEXT_BYTES_MAX, Genesis, GenesisDraft, GenesisError, GenesisProblem,
-};
+use cairn_core::genesis::{GENESIS_TEXT_BYTES_MAX, Genesis, GenesisDraft, GenesisError, GenesisProblem};
 use cairn_core::network::ConsensusSection;
 use cairn_core::numbers::{Amount, Height, WorkNonce};
 use cairn_wallet::development_account;
@@ -166,9 +164,8 @@ fn of_problems(problems: &[GenesisProblem], file: &Path, text: Option<&str>) -> 
         failure = failure.at_all(&name, text, labels);
     }
     match problems.first().map(|problem| &problem.error) {
-        Some(GenesisError::NotSealed { .. }) => {
-            failure.help("`cairn genesis new` mines block 0 and writes its nonce; or lower `genesis_block.work`")
-        }
+        Some(GenesisError::NotSealed { .. }) => failure
+            .help("`cairn genesis new` mines block 0 and writes its nonce; or lower `genesis_block.work`"),
         _ if problems.len() > 1 && !nowhere.is_empty() => failure.help(nowhere.join("\n")),
         _ => failure,
     }
@@ -197,7 +194,8 @@ fn new(arguments: &NewArguments, json: bool) -> Result<(), CliError> {
         return Ok(());
     }
     output::print_line(&genesis.identity().to_string());
-    let next = format!("`cairn genesis show {0}` shows it, `cairn node --genesis {0}` begins it", file.display());
+    let next =
+        format!("`cairn genesis show {0}` shows it, `cairn node --genesis {0}` begins it", file.display());
     output::note(&format!("written to {}; {next}", file.display()));
     Ok(())
 }
@@ -304,9 +302,9 @@ fn mine(draft: GenesisDraft) -> Result<Genesis, CliError> {
         progress.set(from);
     };
     progress.finish();
-    draft.seal(nonce).map_err(|error| {
-        CliError::failed("genesis-invalid", "block 0 cannot be sealed").because(&error)
-    })
+    draft
+        .seal(nonce)
+        .map_err(|error| CliError::failed("genesis-invalid", "block 0 cannot be sealed").because(&error))
 }
 
 fn check(file: &Path, json: bool) -> Result<(), CliError> {
@@ -318,7 +316,11 @@ fn check(file: &Path, json: bool) -> Result<(), CliError> {
         return Ok(());
     }
     let mark = Style::Good.paint("valid", output::colours_on_stdout());
-    output::print_line(&format!("{} is {mark}: it begins {name}, identity {}", file.display(), genesis.identity()));
+    output::print_line(&format!(
+        "{} is {mark}: it begins {name}, identity {}",
+        file.display(),
+        genesis.identity()
+    ));
     Ok(())
 }
 
@@ -329,7 +331,8 @@ fn show(file: &Path, json: bool) -> Result<(), CliError> {
         output::print_json(&as_json(&genesis));
         return Ok(());
     }
-    let coins = |amount| format!("{} {}", coins_text(amount, section.network.decimals), section.network.symbol);
+    let coins =
+        |amount| format!("{} {}", coins_text(amount, section.network.decimals), section.network.symbol);
     let mut facts = Facts::default();
     facts.styled("network", Style::Strong, &section.network.name);
     facts.add("identity", genesis.identity().to_string());
@@ -345,11 +348,14 @@ fn show(file: &Path, json: bool) -> Result<(), CliError> {
     let moves = if section.fees.moving { "moving with demand" } else { "frozen" };
     let burned = if section.fees.burn { "burned" } else { "paid to the producer" };
     facts.add("base fee", format!("{} base units a unit of weight, {moves}, {burned}", section.fees.floor));
-    facts.add("block", format!(
-        "weight up to {}, {}",
-        grouped(section.limits.block_weight.0),
-        plural(section.limits.block_transactions.into(), "transaction")
-    ));
+    facts.add(
+        "block",
+        format!(
+            "weight up to {}, {}",
+            grouped(section.limits.block_weight.0),
+            plural(section.limits.block_transactions.into(), "transaction")
+        ),
+    );
     if section.reserve > Amount::ZERO {
         facts.add("reserve", coins(section.reserve));
     }

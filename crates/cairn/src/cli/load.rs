@@ -173,7 +173,11 @@ async fn fund(
         last = Some(client.submit(transaction.to_bytes()).await?.id);
         nonce += 1;
     }
-    output::note(&format!("{} are funded with {} each", plural(plan.senders as u64, "account"), network.coins(amount)));
+    output::note(&format!(
+        "{} are funded with {} each",
+        plural(plan.senders as u64, "account"),
+        network.coins(amount)
+    ));
     if let Some(id) = last {
         let final_only = status.consensus == "bft";
         wait_for(client, id.into(), final_only, Instant::now(), plan.patience).await?;
@@ -251,7 +255,8 @@ async fn send_all(client: Client, mut batches: mpsc::Receiver<Batch>, plan: Plan
                     batch.keep(&again);
                 }
                 Err(ClientError::Refused { status, .. })
-                    if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE => {}
+                    if status == StatusCode::TOO_MANY_REQUESTS
+                        || status == StatusCode::SERVICE_UNAVAILABLE => {}
                 Err(error) => {
                     tally.borrow_mut().lost(&sent, &error.to_string());
                     batch.keep(&[]);
@@ -327,15 +332,22 @@ fn tell(report: &Report, json: bool) {
         return;
     }
     let mut facts = Facts::default();
-    facts.add("accepted", format!("{} at {} a second", grouped(report.accepted), grouped(report.accepted_per_second)));
-    let confirmed = format!("{} at {} a second", grouped(report.confirmed), grouped(report.confirmed_per_second));
+    facts.add(
+        "accepted",
+        format!("{} at {} a second", grouped(report.accepted), grouped(report.accepted_per_second)),
+    );
+    let confirmed =
+        format!("{} at {} a second", grouped(report.confirmed), grouped(report.confirmed_per_second));
     facts.styled("confirmed", Style::Strong, confirmed);
-    facts.add("time to confirm", format!(
-        "p50 {} ms, p99 {} ms, longest {} ms",
-        grouped(report.p50_ms),
-        grouped(report.p99_ms),
-        grouped(report.max_ms)
-    ));
+    facts.add(
+        "time to confirm",
+        format!(
+            "p50 {} ms, p99 {} ms, longest {} ms",
+            grouped(report.p50_ms),
+            grouped(report.p99_ms),
+            grouped(report.max_ms)
+        ),
+    );
     for (code, count) in &report.refused {
         facts.styled("refused", Style::Warning, format!("{} with {code}", grouped(*count)));
     }
@@ -343,7 +355,8 @@ fn tell(report: &Report, json: bool) {
         facts.styled("never confirmed", Style::Good, "none");
     } else {
         let MempoolSize { transactions, .. } = report.mempool;
-        let still = format!("{}; {} wait in the mempool", grouped(report.never_confirmed), grouped(transactions));
+        let still =
+            format!("{}; {} wait in the mempool", grouped(report.never_confirmed), grouped(transactions));
         facts.styled("never confirmed", Style::Warning, still);
     }
     facts.print();

@@ -62,9 +62,11 @@ impl Local {
 
     /// Opens the node that is kept there; it makes no blocks and listens nowhere.
     pub(crate) fn open(self, context: &Context) -> Result<Running, CliError> {
-        let mut settings = NodeSettings::new(self.genesis, self.directory);
+        let mut settings = NodeSettings::new(self.genesis.clone(), self.directory.clone());
         settings.cache_bytes = cache_bytes(context);
-        start(settings)
+        let running = start(settings)?;
+        keep_genesis(&self.genesis, &self.directory)?;
+        Ok(running)
     }
 }
 
@@ -75,7 +77,7 @@ pub(crate) fn cache_bytes(context: &Context) -> usize {
 }
 
 /// Starts a node and shows how far the replay of its log is.
-pub(crate) fn start(settings: NodeSettings) -> Result<Running, CliError> {
+fn start(settings: NodeSettings) -> Result<Running, CliError> {
     let directory = settings.directory.clone();
     let mut bar: Option<output::Progress> = None;
     let running = Running::start(settings, |progress| {
@@ -87,27 +89,45 @@ pub(crate) fn start(settings: NodeSettings) -> Result<Running, CliError> {
     running.map_err(|error| cannot_open(&error, &directory))
 }
 
-/// Why a directory could not be opened, and what to do about it.
+/// Why a node could not be started on a directory, and what to do about it.
 pub(crate) fn cannot_open(error: &RunError, directory: &Path) -> CliError {
     let message = format!("the chain in {} cannot be opened", directory.display());
     let failure = |code| CliError::failed(code, message.clone()).because(error);
     match error {
-        RunError::Store(StoreError::InUse { .. }) => {
-            failure("in-use").help("a node runs on it: stop that first, `cairn stop`, or use another --data-dir")
-        }
-        RunError::Store(StoreError::WrongNetwork { .. }) => {
-            failure("wrong-network").help("use another --data-dir for this network, or the genesis file of that one")
-        }
-        RunError::Store(StoreError::NewerFormat { .. }) => {
+        RunError::Store(error) => cannot_open_store(error, directory),
+        RunError::Block(_) | RunError::Replay(_) => failure("damaged").help(DAMAGED),
+        RunError::Mode(_) => failure("mode-unsupported"),
+        RunError::Random(_) | RunError::Thread(_) => failure("cannot-open"),
+    }
+}
+
+const DAMAGED: &str = "the log was changed behind the back of the node: restore the directory from a copy";
+
+/// Why a directory could not be opened, and what to do about it.
+pub(crate) fn cannot_open_store(error: &StoreError, directory: &Path) -> CliError {
+    let message = format!("the chain in {} cannot be opened", directory.display());
+    let failure = |code| CliError::failed(code, message.clone()).because(error);
+    match error {
+        StoreError::InUse { .. } => failure("in-use")
+            .help("a node runs on it: stop that first, `cairn stop`, or use another --data-dir"),
+        StoreError::WrongNetwork { .. } => failure("wrong-network")
+            .help("use another --data-dir for this network, or the genesis file of that one"),
+        StoreError::NewerFormat { .. } => {
             failure("newer-format").help("a newer cairn wrote it: use that one")
         }
-        RunError::Store(StoreError::Full { .. }) => failure("disk-full").help("make room on the disk"),
-        RunError::Store(StoreError::Damaged { .. }) | RunError::Block(_) | RunError::Replay(_) => {
-            failure("damaged").help("the log was changed behind the back of the node: restore the directory from a copy")
-        }
-        RunError::Mode(_) => failure("mode-unsupported"),
-        RunError::Store(_) | RunError::Random(_) | RunError::Thread(_) => failure("cannot-open"),
+        StoreError::Full { .. } => failure("disk-full").help("make room on the disk"),
+        StoreError::Damaged { .. } => failure("damaged").help(DAMAGED),
+        _ => failure("cannot-open"),
     }
+}
+
+/// Keeps the genesis file beside the chain, so that later commands find it there.
+pub(crate) fn keep_genesis(genesis: &Genesis, directory: &Path) -> Result<(), CliError> {
+    let file = directory.join(GENESIS_FILE);
+    if file.exists() {
+        return Ok(());
+    }
+    genesis::write_new(&file, &genesis.to_toml(), false)
 }
 
 /// Where a directory keeps its chain: in itself, or, as that of a development network, in its first node's.

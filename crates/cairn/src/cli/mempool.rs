@@ -45,8 +45,14 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
 }
 
 fn list(entries: &[MempoolEntry], network: &Network) {
-    let mut table =
-        Table::new(&[left("transaction"), left("from"), right("nonce"), right("amount"), right("rate"), left("waits for")]);
+    let mut table = Table::new(&[
+        left("transaction"),
+        left("from"),
+        right("nonce"),
+        right("amount"),
+        right("rate"),
+        left("waits for"),
+    ]);
     for entry in entries {
         let (style, waits) = if entry.waits.reason == "ready" {
             (Style::Good, "the next block".to_owned())

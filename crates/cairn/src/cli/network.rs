@@ -117,9 +117,8 @@ impl Network {
         }
         Err(match nearest(text, names()).filter(|_| self.devnet) {
             Some(near) => failure.help(format!("did you mean `{near}`?")),
-            None if self.devnet => {
-                failure.help("the names here are alice, bob, carol and faucet; others are known by their address")
-            }
+            None if self.devnet => failure
+                .help("the names here are alice, bob, carol and faucet; others are known by their address"),
             None => failure.help(format!("give an address: it begins with {}1", self.address_prefix)),
         })
     }
@@ -133,8 +132,9 @@ impl Network {
                     "this is the network `{}`; is the address meant for another, or is `--node` wrong?",
                     self.name
                 )),
-                AddressError::Checksum => CliError::usage("bad-address", message)
-                    .help("copy the address anew: no coins were sent"),
+                AddressError::Checksum => {
+                    CliError::usage("bad-address", message).help("copy the address anew: no coins were sent")
+                }
                 _ => CliError::usage("bad-address", message),
             }
         })
@@ -142,6 +142,9 @@ impl Network {
 
     /// The text of an address: its published name on a development network, else the address.
     pub(crate) fn name_of(&self, address: &str) -> String {
+        if self.prefix().is_ok_and(|prefix| Address::default().to_text(&prefix) == address) {
+            return "nobody".to_owned();
+        }
         match self.development_name(address) {
             Some(name) => name.to_owned(),
             None => short(address),
@@ -167,8 +170,7 @@ impl Network {
                     return Ok(key);
                 }
                 let found = key.address().to_text(&self.prefix()?);
-                let message =
-                    format!("{} holds the key of {}, not of {from}", file.display(), short(&found));
+                let message = format!("{} holds the key of {}, not of {from}", file.display(), short(&found));
                 Err(CliError::usage("wrong-key", message).help("leave `--from` out, or give the other key"))
             }
             (None, None) => {
@@ -203,7 +205,9 @@ pub(crate) fn read_key(file: &Path) -> Result<SigningKey, CliError> {
         match &error {
             KeyFileError::OpenToOthers { .. } => failure.help(format!("chmod 600 {}", file.display())),
             KeyFileError::Unreadable(source) => failure.because(source),
-            _ => failure.help("a key file holds 64 hexadecimal digits: the seed of an ed25519 key (RFC 8032)"),
+            _ => {
+                failure.help("a key file holds 64 hexadecimal digits: the seed of an ed25519 key (RFC 8032)")
+            }
         }
     })
 }

@@ -1,14 +1,15 @@
 //! `cairn node`: a node of a network, in the foreground until it is stopped.
 
 use super::context::Context;
-use super::local::{GENESIS_FILE, Local, LocalArguments, cache_bytes, start};
+use super::local::{Local, LocalArguments, cache_bytes, keep_genesis};
 use super::network::{Network, read_key};
-use super::serving::{self, Serving};
+use super::serving;
 use crate::api::render::to_mining_mode;
 use crate::config::{MINE_CHOICES, ROLE_CHOICES};
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style};
 use crate::run::NodeSettings;
+use crate::run::service::{self, Ready, ServiceSettings};
 use cairn_core::address::Address;
 use cairn_core::genesis::Genesis;
 use cairn_core::network::Mode;
@@ -67,7 +68,8 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     serving::log(context.settings.get("log").unwrap_or("warn"))?;
     let role = context.settings.get("role").unwrap_or("full").to_owned();
     check_role(&role)?;
-    let address = api_address(&context)?;
+    let bind = context.settings.get("api_bind").expect("the address has a default");
+    let bind: SocketAddr = bind.parse().expect("settings are checked when they are read");
 
     let Local { genesis, directory } = Local::find(arguments.local, &mut context)?;
     let mut node = NodeSettings::new(genesis.clone(), directory.clone());
@@ -77,38 +79,58 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
         node.mining.producer = Some(producer);
         node.mining.mode = mining_mode(&context)?;
         node.miner_key = key;
-    } else if let Some(key) = ["producer", "miner_key", "mine"].into_iter().find(|key| set_here(key, &context)) {
+    } else if let Some(key) =
+        ["producer", "miner_key", "mine"].into_iter().find(|key| set_here(key, &context))
+    {
         let message = format!("`{}` is for miners, this node is to be {role}", key.replace('_', "-"));
         return Err(CliError::usage("not-a-miner", message).help("make it one: `--role miner`"));
     }
-    // The port is taken before the chain is opened: a busy one says so at once.
-    let listener = serving::bind(address, "choose another: `--api-bind 127.0.0.1:0` asks the system for one")?;
-    let running = start(node)?;
-    keep_genesis(&genesis, &directory)?;
-    let serving = Serving { name: arguments.name, role, directory, listener, faucet: None };
-    let json = context.json;
-    serving::serve(running, serving, &context, |record| {
-        if json {
-            output::print_json(&json!({
-                "ready": true,
-                "network": record.network,
-                "identity": record.identity,
-                "name": record.name,
-                "api": record.api,
-                "data_dir": record.data_dir,
-                "token_file": record.token_file,
-                "pid": record.pid,
-            }));
-            return;
+    let service = ServiceSettings {
+        node,
+        name: arguments.name,
+        role,
+        bind,
+        token_directory: directory.clone(),
+        faucet: None,
+        runtime_directory: context.directories.runtime.clone(),
+    };
+    let mut bar: Option<output::Progress> = None;
+    let bar = &mut bar;
+    let replayed = |progress: crate::run::Progress| {
+        bar.get_or_insert_with(|| output::Progress::new("bytes replayed", progress.total)).set(progress.done);
+    };
+    let served = service::run(service, replayed, |ready| {
+        if let Err(error) = keep_genesis(&genesis, &directory) {
+            output::warn(&format!("later starts need --genesis: {}", error.message()));
         }
-        let mut facts = Facts::default();
-        facts.styled("network", Style::Strong, &record.network);
-        facts.add("identity", &record.identity);
-        facts.styled("interface", Style::Name, &record.api);
-        facts.add("chain", record.data_dir.display().to_string());
-        facts.print();
-        output::note("ready; Ctrl-C or `cairn stop` stops it");
-    })
+        tell_ready(ready, &genesis, &directory, context.json);
+    });
+    let other_port = "choose another: `--api-bind 127.0.0.1:0` asks the system for one";
+    served.map_err(|error| serving::cannot_start(&error, &directory, other_port))
+}
+
+fn tell_ready(ready: &Ready, genesis: &Genesis, directory: &Path, json: bool) {
+    let network = &genesis.section().network.name;
+    let identity = genesis.identity().to_string();
+    if json {
+        output::print_json(&json!({
+            "ready": true,
+            "network": network,
+            "identity": identity,
+            "api": ready.api,
+            "data_dir": directory,
+            "token_file": ready.token_file,
+            "pid": std::process::id(),
+        }));
+        return;
+    }
+    let mut facts = Facts::default();
+    facts.styled("network", Style::Strong, network);
+    facts.add("identity", identity);
+    facts.styled("interface", Style::Name, &ready.api);
+    facts.add("chain", directory.display().to_string());
+    facts.print();
+    output::note("ready; Ctrl-C or `cairn stop` stops it");
 }
 
 /// The roles that this release has.
@@ -118,18 +140,6 @@ fn check_role(role: &str) -> Result<(), CliError> {
         later => Err(CliError::usage("role-unsupported", format!("role {later} comes with a later release"))
             .help("the roles of this release are full and miner")),
     }
-}
-
-/// Where the interface listens: on this machine only.
-fn api_address(context: &Context) -> Result<SocketAddr, CliError> {
-    let text = context.settings.get("api_bind").expect("the address has a default");
-    let address: SocketAddr = text.parse().expect("settings are checked when they are read");
-    if address.ip().is_loopback() {
-        return Ok(address);
-    }
-    let message = format!("{address} can be reached from elsewhere, and the interface has no encryption yet");
-    Err(CliError::usage("not-loopback", message)
-        .help("listen on 127.0.0.1, and reach it from elsewhere through a tunnel: `ssh -L 7780:127.0.0.1:7780 …`"))
 }
 
 /// Whether anybody set this, rather than the program.
@@ -155,8 +165,11 @@ fn producer(genesis: &Genesis, context: &Context) -> Result<(Address, Option<Sig
                     .help(format!("its public key is {public}: it belongs into `consensus.miners`")));
             }
             if named.is_some_and(|named| named != address) {
-                return Err(CliError::usage("wrong-producer", "a listed miner is paid to the account of its key")
-                    .help("leave --producer out"));
+                return Err(CliError::usage(
+                    "wrong-producer",
+                    "a listed miner is paid to the account of its key",
+                )
+                .help("leave --producer out"));
             }
             Ok((address, Some(key)))
         }
@@ -167,18 +180,10 @@ fn producer(genesis: &Genesis, context: &Context) -> Result<(Address, Option<Sig
         (_, Some(address), None) => Ok((address, None)),
         (_, None, Some(key)) => Ok((key.address(), None)),
         (_, Some(_), Some(_)) => {
-            Err(CliError::usage("usage", "`--producer` and `--miner-key` both say who is paid").help("give one"))
+            Err(CliError::usage("usage", "`--producer` and `--miner-key` both say who is paid")
+                .help("give one"))
         }
         (_, None, None) => Err(CliError::usage("no-producer", "nobody is named to be paid for blocks")
             .help("say who: `--producer ADDRESS`")),
     }
-}
-
-/// Keeps the genesis file beside the chain, so that later commands find it there.
-fn keep_genesis(genesis: &Genesis, directory: &Path) -> Result<(), CliError> {
-    let file = directory.join(GENESIS_FILE);
-    if file.exists() {
-        return Ok(());
-    }
-    super::genesis::write_new(&file, &genesis.to_toml(), false)
 }

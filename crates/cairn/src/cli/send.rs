@@ -2,14 +2,14 @@
 
 use super::context::Context;
 use super::network::{Network, fee_rates};
-use crate::api::views::{Status, TransactionState, TransactionStatus, WaitView};
+use crate::api::views::{AccountView, Status, TransactionState, TransactionStatus, WaitView};
 use crate::client::{Client, ClientError};
 use crate::failure::CliError;
 use crate::output::{self, Style, plural};
 use crate::values::parse_data;
 use cairn_core::codec::Encode as _;
 use cairn_core::hash::TransactionId;
-use cairn_core::numbers::{FeeRate, Height, Nonce};
+use cairn_core::numbers::{Amount, FeeRate, Height, Nonce};
 use cairn_core::transaction::{TRANSACTION_VERSION, Transaction, TransactionBody, Transfer};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -118,14 +118,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
         let key_file = arguments.signer.key_file(context);
         let key = network.signer(arguments.signer.from.as_deref(), key_file.as_deref())?;
         let sender = key.address().to_text(&network.prefix()?);
-        let next_nonce = match arguments.payment.nonce {
-            Some(nonce) => nonce,
-            None => next_nonce(&client, &sender).await?,
-        };
+        let account: AccountView = client.get(&format!("/v1/accounts/{sender}")).await?;
         let rates = fee_rates(&status, arguments.payment.fee_rate(context));
-        let body = arguments.payment.body(&network, next_nonce, rates)?;
+        let body = arguments.payment.body(&network, next_nonce_of(&account), rates)?;
+        check_balance(&account, &body, &network)?;
         let transaction = key.sign(&body, &network.identity());
-        submit(&client, &network, &status, &transaction, arguments.wait.then_some(timeout), context.json).await
+        submit(&client, &network, &status, &transaction, arguments.wait.then_some(timeout), context.json)
+            .await
     })
 }
 
@@ -142,8 +141,30 @@ pub(crate) fn timeout(flag: Option<&str>, context: &Context) -> Result<Duration,
 
 /// The nonce behind all that an account has sent.
 pub(crate) async fn next_nonce(client: &Client, address: &str) -> Result<u64, CliError> {
-    let account: crate::api::views::AccountView = client.get(&format!("/v1/accounts/{address}")).await?;
-    Ok(account.pending_nonce.unwrap_or(account.nonce))
+    let account: AccountView = client.get(&format!("/v1/accounts/{address}")).await?;
+    Ok(next_nonce_of(&account))
+}
+
+fn next_nonce_of(account: &AccountView) -> u64 {
+    account.pending_nonce.unwrap_or(account.nonce)
+}
+
+/// Says in coins what the node would refuse in base units. The node has the last word.
+fn check_balance(account: &AccountView, body: &TransactionBody, network: &Network) -> Result<(), CliError> {
+    let owned = account.pending_balance.unwrap_or(account.balance);
+    let wanted = Amount::checked_sum(body.transfers.iter().map(|transfer| transfer.amount));
+    if wanted.is_some_and(|wanted| wanted <= owned.into()) {
+        return Ok(());
+    }
+    let wanted = wanted.map_or_else(|| "more".to_owned(), |wanted| network.coins(wanted));
+    let sender = network.name_of(&account.address);
+    let message = format!("{sender} has {}, {wanted} and the fee are to be sent", network.coins(owned));
+    let failure = CliError::failed("insufficient-balance", message).rule("TX-12");
+    Err(if owned == account.balance {
+        failure.help("send less")
+    } else {
+        failure.help("send less; what waits for a block is counted as gone")
+    })
 }
 
 /// Submits a signed transaction, waits if asked to, and tells what came of it.
@@ -162,7 +183,10 @@ pub(crate) async fn submit(
             output::print_json(&submitted);
         } else {
             tell(network, transaction, &submitted.id.to_string());
-            output::note(&format!("it waits for a block: `cairn tx {}` tells when it is in one", submitted.id));
+            output::note(&format!(
+                "it waits for a block: `cairn tx {}` tells when it is in one",
+                submitted.id
+            ));
         }
         return Ok(());
     };
@@ -175,10 +199,15 @@ pub(crate) async fn submit(
     }
     tell(network, transaction, &submitted.id.to_string());
     let height = confirmed.height.unwrap_or_default();
-    let seconds = started.elapsed().as_secs_f64();
+    let passed = started.elapsed();
+    let passed = if passed.as_secs() == 0 {
+        format!("{} ms", passed.as_millis())
+    } else {
+        format!("{:.1} s", passed.as_secs_f64())
+    };
     let mark = Style::Good.paint("confirmed", output::colours_on_stdout());
     let fee = confirmed.fee.map_or_else(String::new, |fee| format!(", fee {}", network.coins(fee)));
-    output::print_line(&format!("{mark} in block {} after {seconds:.1} s{fee}", output::grouped(height)));
+    output::print_line(&format!("{mark} in block {} after {passed}{fee}", output::grouped(height)));
     Ok(())
 }
 
@@ -226,7 +255,9 @@ pub(crate) async fn wait_for(
             let message = format!("transaction {id} is not in a block after {waited}");
             let failure = CliError::timed_out("not-confirmed", message);
             return Err(match waits {
-                Some(WaitView { message: why, .. }) => failure.help(format!("it still waits: {why}; `cairn tx {id}` tells how it is")),
+                Some(WaitView { message: why, .. }) => {
+                    failure.help(format!("it still waits: {why}; `cairn tx {id}` tells how it is"))
+                }
                 None => failure.help(format!("it still waits: `cairn tx {id}` tells how it is")),
             });
         }

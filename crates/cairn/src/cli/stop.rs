@@ -1,6 +1,8 @@
 //! `cairn stop`: stops a node that runs here, and waits until it is gone.
 
 use super::context::{Context, find_node};
+use crate::api::views::ShutdownAnswer;
+use crate::client::Client;
 use crate::failure::CliError;
 use crate::output::{self, Style};
 use crate::paths::{is_alive, running_nodes};
@@ -35,13 +37,14 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
         let message = format!("{} is no node that runs here", url.as_str());
         return Err(CliError::failed("not-here", message).help("stop it on the machine where it runs"));
     };
-    let pid = i32::try_from(node.pid).ok().and_then(rustix::process::Pid::from_raw);
-    let pid = pid.ok_or_else(|| CliError::failed("not-here", "the register names no process"))?;
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).map_err(|error| {
-        CliError::failed("cannot-stop", format!("process {} cannot be told to stop", node.pid)).because(&error)
+    // Asked over its interface and not by a signal: a process that merely has its number is left alone.
+    let client = Client::new(url, Some(node.token_file.clone()));
+    context.block_on(async {
+        let _: ShutdownAnswer = client.command("/v1/shutdown", &json!({})).await?;
+        Ok(())
     })?;
     let started = Instant::now();
-    while is_alive(node.pid) && running_nodes(&context.directories.runtime).contains(node) {
+    while is_alive(node.pid) {
         if started.elapsed() >= timeout {
             let message = format!("process {} still runs after {} s", node.pid, timeout.as_secs());
             return Err(CliError::timed_out("still-running", message)

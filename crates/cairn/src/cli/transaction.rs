@@ -179,7 +179,9 @@ fn sign(arguments: &SignArguments, context: &Context) -> Result<(), CliError> {
     if key.address() != expected {
         let found = network.name_of(&key.address().to_text(&prefix));
         let message = format!("the sender is {}, the key is {found}'s", network.name_of(&sender));
-        return Err(CliError::failed("wrong-key", message).help("sign with the sender's key, or build it anew"));
+        return Err(
+            CliError::failed("wrong-key", message).help("sign with the sender's key, or build it anew")
+        );
     }
     let body_of_file = body_of(&body, &network)?;
     let id = body_of_file.id(&network.identity(), &key.address());
@@ -200,9 +202,12 @@ fn submit_file(arguments: &SubmitArguments, context: &Context) -> Result<(), Cli
                 "the transaction is for network {} ({}), the node is in {} ({})",
                 file.network.name, file.network.identity, network.name, network.identity
             );
-            return Err(CliError::failed("wrong-network", message).help("name a node of its network: `--node URL`"));
+            return Err(
+                CliError::failed("wrong-network", message).help("name a node of its network: `--node URL`")
+            );
         }
-        submit(&client, &network, &status, &transaction, arguments.wait.then_some(timeout), context.json).await
+        submit(&client, &network, &status, &transaction, arguments.wait.then_some(timeout), context.json)
+            .await
     })
 }
 
@@ -348,7 +353,9 @@ fn read<T: DeserializeOwned>(file: &Path, what: &str) -> Result<T, CliError> {
     } else {
         std::fs::File::open(file).and_then(|open| open.take(FILE_BYTES_MAX).read_to_string(&mut text))
     };
-    done.map_err(|error| CliError::failed("unreadable-file", format!("{name} cannot be read")).because(&error))?;
+    done.map_err(|error| {
+        CliError::failed("unreadable-file", format!("{name} cannot be read")).because(&error)
+    })?;
     serde_json::from_str(&text).map_err(|error| {
         let failure = CliError::failed("bad-file", format!("{name} is not {what}"));
         match offset(&text, error.line(), error.column()) {

@@ -110,8 +110,9 @@ fn verify<'a>(
 /// Fresh randomness, so that nobody could prepare signatures for the batches.
 pub(super) fn draw_seed() -> Result<BatchSeed, CliError> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|error| CliError::failed("no-randomness", "the system gives no random bytes").because(&error))?;
+    getrandom::fill(&mut seed).map_err(|error| {
+        CliError::failed("no-randomness", "the system gives no random bytes").because(&error)
+    })?;
     Ok(BatchSeed(seed))
 }
 

@@ -86,8 +86,8 @@ fn create(directory: &Path, settings: &DevnetSettings, lock: RealDisk) -> Result
     fs::create_dir_all(&node).map_err(fail(&node))?;
     let path = node.join(GENESIS_FILE);
     let text = genesis_text(consensus, block_time, now_ms());
-    let genesis = Genesis::from_toml(&text)
-        .map_err(|source| DevnetError::Genesis { path: path.clone(), source })?;
+    let genesis =
+        Genesis::from_toml(&text).map_err(|source| DevnetError::Genesis { path: path.clone(), source })?;
     write_whole(&path, genesis.to_toml().as_bytes())?;
     let mark = Mark {
         format: FORMAT,
@@ -104,8 +104,8 @@ fn create(directory: &Path, settings: &DevnetSettings, lock: RealDisk) -> Result
 /// Reads genesis and mark, and compares the settings.
 fn reopen(directory: &Path, settings: &DevnetSettings, lock: RealDisk) -> Result<Kept, DevnetError> {
     let path = directory.join(MARK_FILE);
-    let mark: Mark = serde_json::from_str(&read_text(&path)?)
-        .map_err(|_| DevnetError::Mark { path: path.clone() })?;
+    let mark: Mark =
+        serde_json::from_str(&read_text(&path)?).map_err(|_| DevnetError::Mark { path: path.clone() })?;
     if mark.format != FORMAT {
         return Err(DevnetError::Mark { path });
     }

@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn a_frame_is_three_lines_and_an_empty_one() {
         let frame = String::from_utf8(reset_frame("too-old", 4, 5)).unwrap();
-        let expected = "id: 4\nevent: reset\ndata: {\"type\":\"reset\",\"reason\":\"too-old\",\"next\":5}\n\n";
+        let expected =
+            "id: 4\nevent: reset\ndata: {\"type\":\"reset\",\"reason\":\"too-old\",\"next\":5}\n\n";
         assert_eq!(frame, expected);
     }
 }

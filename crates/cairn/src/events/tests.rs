@@ -50,7 +50,10 @@ fn who_asks_for_what_never_was_is_told_to_start_anew() {
     publish(&events, 0..3);
     let mut ahead = events.subscribe(Some(99)).unwrap();
     let text = first_text(&mut ahead);
-    assert!(text.contains("\"reset\"") && text.contains("unknown-id") && text.starts_with("id: 3\n"), "{text}");
+    assert!(
+        text.contains("\"reset\"") && text.contains("unknown-id") && text.starts_with("id: 3\n"),
+        "{text}"
+    );
     publish(&events, 3..4);
     assert_eq!(take_ids(&mut ahead), [4]);
 }

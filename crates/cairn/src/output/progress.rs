@@ -23,7 +23,8 @@ impl Progress {
     /// Work of `total` steps; 0 if nobody knows how many. `what` says what is counted: "blocks replayed".
     pub fn new(what: &'static str, total: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr());
+            let bar =
+                ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr());
             let form = if total > 0 {
                 "{wide_bar:.cyan/dim} {human_pos}/{human_len} {msg}  {per_sec:.dim}  eta {eta}"
             } else {

@@ -53,7 +53,9 @@ pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: 
         Event::Dropped { id, reason } => {
             out.push(EventView::Mempool { id: (*id).into(), reason: name_of(reason).to_owned() });
         }
-        Event::SideBlock { height, id } => tracing::info!(height = height.0, %id, "block kept beside the chain"),
+        Event::SideBlock { height, id } => {
+            tracing::info!(height = height.0, %id, "block kept beside the chain")
+        }
         Event::BlockHeld { height, id, until } => {
             tracing::info!(height = height.0, %id, until = until.0, "block from the future held");
         }

@@ -68,12 +68,11 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
     };
     let opened = Ledger::open(&disk, &settings.genesis, ledger_settings)?;
     tell_opened(&opened);
-    let events_disk =
-        disk.directory("events").map_err(|source| StoreError::Io {
-            what: "open",
-            path: settings.directory.join("events"),
-            source,
-        })?;
+    let events_disk = disk.directory("events").map_err(|source| StoreError::Io {
+        what: "open",
+        path: settings.directory.join("events"),
+        source,
+    })?;
     let events = Events::open(events_disk, settings.genesis.identity().0)?;
     let (node, ledger) = replay(opened, &consensus, &settings, progress)?;
 

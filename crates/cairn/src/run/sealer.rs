@@ -69,7 +69,7 @@ impl SealerDesk {
             if !self.withdraw(version) {
                 continue;
             }
-            if commands.send(Command::Input(job.sealed(seal))).is_err() {
+            if commands.send(Command::Input(Box::new(job.sealed(seal)))).is_err() {
                 return;
             }
         }

@@ -164,11 +164,8 @@ pub fn run(
         let handle = running.handle().clone();
         let network = handle.genesis().section().network.name.clone();
         let identity = handle.genesis().identity().to_string();
-        let ready_node = Ready {
-            address,
-            api: format!("http://{address}"),
-            token_file: token_directory.join(TOKEN_FILE),
-        };
+        let ready_node =
+            Ready { address, api: format!("http://{address}"), token_file: token_directory.join(TOKEN_FILE) };
         let record = RunningNode {
             pid: std::process::id(),
             name: name.clone(),

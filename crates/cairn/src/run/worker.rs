@@ -1,7 +1,7 @@
 //! The node thread: takes all that waits, makes it durable at once, and answers.
 
 use super::sealer::SealerDesk;
-use super::{Command, Counts, Judgement, Submission, news};
+use super::{Ask, Command, Counts, Judgement, Submission, news};
 use crate::events::Events;
 use cairn_core::consensus::Consensus;
 use cairn_core::hash::BlockId;
@@ -44,9 +44,6 @@ struct Part {
     ids: Vec<Option<cairn_core::hash::TransactionId>>,
     reply: oneshot::Sender<Vec<Judgement>>,
 }
-
-/// A question that is answered by looking at the node.
-type Ask = Box<dyn FnOnce(&Node, &Ledger) + Send>;
 
 /// All that the node thread owns.
 pub(super) struct Worker {
@@ -135,7 +132,7 @@ impl Worker {
     fn take(&mut self, command: Command) -> Result<(), cairn_core::store::StoreError> {
         match command {
             Command::Submit(submissions) => self.submit(submissions),
-            Command::Input(input) => self.feed(input),
+            Command::Input(input) => self.feed(*input),
             Command::Mine { blocks, reply } => {
                 let request = self.expect(Waiting::Mine(reply));
                 self.feed(Input::Mine { request, blocks })
@@ -271,7 +268,8 @@ impl Worker {
         let mut state = self.node.into_state();
         let ledger = self.ledger.close(&mut state);
         // The logs hold everything in any case: what failed here only makes the next start slower.
-        for error in [tidy.err(), events.err().map(Into::into), ledger.err().map(Into::into)].into_iter().flatten()
+        for error in
+            [tidy.err(), events.err().map(Into::into), ledger.err().map(Into::into)].into_iter().flatten()
         {
             tracing::warn!(error = %chain_of(&*error), "the node did not stop cleanly");
         }

@@ -74,7 +74,9 @@ pub fn of_transaction(error: &TransactionError) -> ApiError {
         }
         E::ZeroAmount { .. } => (BROKEN, "zero-amount", "TX-5", "leave out transfers that move nothing"),
         E::AmountOverflow => (BROKEN, "amount-overflow", "TX-6", "no account owns that much"),
-        E::TooMuchData { .. } => (BROKEN, "data-too-long", "TX-7", "keep the data elsewhere and send its hash"),
+        E::TooMuchData { .. } => {
+            (BROKEN, "data-too-long", "TX-7", "keep the data elsewhere and send its hash")
+        }
         E::SchemeNotEnabled { .. } => {
             (BROKEN, "scheme-not-enabled", "TX-8", "GET /v1/status lists the schemes of this network")
         }

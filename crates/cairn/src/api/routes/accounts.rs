@@ -2,14 +2,14 @@
 
 use crate::api::Api;
 use crate::api::errors::{ApiError, of_transaction};
-use crate::api::input::{address, page_limit, query};
+use crate::api::input::{PathText, address, page_limit, query};
 use crate::api::render;
 use crate::api::views::{
     AccountEntry, AccountEntryKind, AccountProof, AccountQuery, AccountView, Bytes, ErrorBody, Hash,
     HistoryQuery, StateLeafView,
 };
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use cairn_core::account::Account;
 use cairn_core::address::Address;
@@ -36,7 +36,7 @@ const PAST_TRIES_MAX: usize = 5;
 )]
 pub(in crate::api) async fn one(
     State(api): State<Arc<Api>>,
-    Path(text): Path<String>,
+    PathText(text): PathText,
     uri: Uri,
 ) -> Result<Json<AccountView>, ApiError> {
     let AccountQuery { at } = query(&uri)?;
@@ -99,7 +99,7 @@ async fn past(api: &Api, address: &Address, height: Height) -> Result<Account, A
 )]
 pub(in crate::api) async fn proof(
     State(api): State<Arc<Api>>,
-    Path(text): Path<String>,
+    PathText(text): PathText,
 ) -> Result<Json<AccountProof>, ApiError> {
     let address = address(&text, api.rules().prefix())?;
     let proven = api.node.ask(move |node, _| node.prove_account(&address)).await?;
@@ -132,7 +132,7 @@ pub(in crate::api) async fn proof(
 )]
 pub(in crate::api) async fn history(
     State(api): State<Arc<Api>>,
-    Path(text): Path<String>,
+    PathText(text): PathText,
     uri: Uri,
 ) -> Result<Json<Vec<AccountEntry>>, ApiError> {
     let HistoryQuery { before, limit } = query(&uri)?;

@@ -2,11 +2,11 @@
 
 use crate::api::Api;
 use crate::api::errors::{ApiError, of_transaction};
-use crate::api::input::{BlockName, block_name, page_limit, query};
+use crate::api::input::{BlockName, PathText, block_name, page_limit, query};
 use crate::api::render;
 use crate::api::views::{BlockQuery, BlockSummary, BlockView, BlocksQuery, ErrorBody, ForkView};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::IntoResponse;
 use cairn_core::block::decode_block;
@@ -46,7 +46,7 @@ pub(in crate::api) async fn list(
 )]
 pub(in crate::api) async fn one(
     State(api): State<Arc<Api>>,
-    Path(name): Path<String>,
+    PathText(name): PathText,
     uri: Uri,
 ) -> Result<Json<BlockView>, ApiError> {
     let BlockQuery { full } = query(&uri)?;
@@ -67,7 +67,7 @@ pub(in crate::api) async fn one(
 )]
 pub(in crate::api) async fn raw(
     State(api): State<Arc<Api>>,
-    Path(name): Path<String>,
+    PathText(name): PathText,
 ) -> Result<impl IntoResponse, ApiError> {
     let block = find(&api, &name)?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], block.bytes.to_vec()))

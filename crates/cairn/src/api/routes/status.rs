@@ -3,7 +3,9 @@
 use crate::api::Api;
 use crate::api::errors::ApiError;
 use crate::api::render;
-use crate::api::views::{ErrorBody, FeesView, LimitsView, MempoolSize, MiningView, PeerView, Status, SyncView};
+use crate::api::views::{
+    ErrorBody, FeesView, LimitsView, MempoolSize, MiningView, PeerView, Status, SyncView,
+};
 use axum::Json;
 use axum::extract::State;
 use cairn_core::hash::BlockId;

@@ -54,11 +54,9 @@ pub(in crate::api) async fn submit(
         .map(|unreadable| match unreadable {
             Some(error) => SubmitResult { id: None, status: None, error: Some(error.to_view()) },
             None => match verdict(judgements.next()) {
-                (_, Ok(id)) => SubmitResult {
-                    id: Some(id.into()),
-                    status: Some(TransactionState::Pending),
-                    error: None,
-                },
+                (_, Ok(id)) => {
+                    SubmitResult { id: Some(id.into()), status: Some(TransactionState::Pending), error: None }
+                }
                 (id, Err(error)) => {
                     SubmitResult { id: id.map(Into::into), status: None, error: Some(error.to_view()) }
                 }

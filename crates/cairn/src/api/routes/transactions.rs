@@ -2,11 +2,11 @@
 
 use crate::api::Api;
 use crate::api::errors::{ApiError, of_transaction};
-use crate::api::input::transaction_id;
+use crate::api::input::{PathText, transaction_id};
 use crate::api::render;
 use crate::api::views::{Bytes, ErrorBody, Hash, TransactionProof, TransactionState, TransactionStatus};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use cairn_core::block::{SealedBlock, decode_block};
 use cairn_core::codec::Encode as _;
 use cairn_core::hash::{BlockId, LeafHash, TransactionId};
@@ -28,7 +28,7 @@ struct Confirmed {
 )]
 pub(in crate::api) async fn one(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
 ) -> Result<Json<TransactionStatus>, ApiError> {
     let id = transaction_id(&id)?;
     let prefix = api.rules().prefix();
@@ -72,7 +72,7 @@ pub(in crate::api) async fn one(
 )]
 pub(in crate::api) async fn proof(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
 ) -> Result<Json<TransactionProof>, ApiError> {
     let id = transaction_id(&id)?;
     if api.node.ask(move |node, _| node.pending(&id).is_some()).await? {

@@ -5,8 +5,8 @@ use serde::de::{Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use cairn_core::numbers::{Amount, FeeRate};
@@ -203,8 +203,20 @@ mod tests {
         assert_eq!(serde_json::to_string(&Units(u64::MAX)).unwrap(), "\"18446744073709551615\"");
         assert_eq!(serde_json::from_str::<Units>("\"18446744073709551615\"").unwrap(), Units(u64::MAX));
         for bad in [
-            "5", "-5", "5.0", "\"5.0\"", "\"-5\"", "\"+5\"", "\"05\"", "\"\"", "\" 5\"", "\"5e3\"", "null",
-            "\"18446744073709551616\"", "\"0x5\"", "\"٥\"",
+            "5",
+            "-5",
+            "5.0",
+            "\"5.0\"",
+            "\"-5\"",
+            "\"+5\"",
+            "\"05\"",
+            "\"\"",
+            "\" 5\"",
+            "\"5e3\"",
+            "null",
+            "\"18446744073709551616\"",
+            "\"0x5\"",
+            "\"٥\"",
         ] {
             assert!(serde_json::from_str::<Units>(bad).is_err(), "{bad}");
         }

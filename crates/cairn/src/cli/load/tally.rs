@@ -158,7 +158,8 @@ impl Tally {
 
 /// Whether a refusal only says that there is no room now: rules of the mempool, and a busy node.
 fn is_for_now(code: &str, rule: Option<&str>) -> bool {
-    rule.is_some_and(|rule| rule.starts_with("MEM-")) || matches!(code, "slow-down" | "not-ready" | "disk-full")
+    rule.is_some_and(|rule| rule.starts_with("MEM-"))
+        || matches!(code, "slow-down" | "not-ready" | "disk-full")
 }
 
 /// The least of the sorted numbers that so many percent of them do not exceed (nearest rank).

@@ -1,0 +1,535 @@
+//! The command line as people and scripts meet it: the real program, its output, its exit status.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// A user with directories of their own.
+struct User {
+    home: tempfile::TempDir,
+}
+
+impl User {
+    fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
+        command.args(arguments).current_dir(self.home.path()).env_clear();
+        command.env("HOME", self.home.path()).env("XDG_RUNTIME_DIR", self.path("run"));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What the command writes to stdout; it must succeed.
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(
+            output.status.success(),
+            "{arguments:?} failed:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The object that the command writes with `--json`; it must succeed.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let text = self.succeed(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}:\n{text}"))
+    }
+
+    /// The exit status and the error that the command writes with `--json`.
+    fn fail(&self, arguments: &[&str]) -> (i32, Value) {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!("{arguments:?}: {error}:\n{text}\n{}", String::from_utf8_lossy(&output.stderr))
+        });
+        let error = value.get("error").unwrap_or_else(|| panic!("{arguments:?}: no error in {text}")).clone();
+        for key in ["code", "message", "help"] {
+            assert!(error[key].is_string(), "{arguments:?}: {key} in {error}");
+        }
+        (output.status.code().unwrap(), error)
+    }
+
+    /// What the command tells people on stderr; it must fail.
+    fn complaint(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?} succeeded");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{arguments:?} wrote data");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+/// A program that serves until it is dropped.
+struct Running {
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    ready: Value,
+}
+
+impl Running {
+    /// Starts a command with `--json` and waits for its first line.
+    fn start(user: &User, arguments: &[&str]) -> Self {
+        let mut command = user.command(&[arguments, &["--json"]].concat());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let ready =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {line}"));
+        Self { child, _stdout: stdout, ready }
+    }
+
+    fn devnet(user: &User, more: &[&str]) -> Self {
+        let arguments = [&["devnet", "--port-base", "0"], more].concat();
+        let running = Self::start(user, &arguments);
+        assert_eq!(running.ready["ready"], true);
+        running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const ID: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+#[test]
+fn without_a_node_every_command_that_needs_one_says_so_with_status_3() {
+    let user = User::new();
+    let commands: [&[&str]; 10] = [
+        &["send", "--from", "alice", "--to", "bob", "--amount", "1"],
+        &["tx", ID],
+        &["tx", "build", "--from", "alice", "--to", "bob", "--amount", "1"],
+        &["account", "alice"],
+        &["block"],
+        &["mempool"],
+        &["mine"],
+        &["load", "--transactions", "1"],
+        &["export", "chain.blocks"],
+        &["stop"],
+    ];
+    for arguments in commands {
+        let (status, error) = user.fail(arguments);
+        assert_eq!((status, error["code"].as_str()), (3, Some("no-node")), "{arguments:?}");
+        assert!(error["help"].as_str().unwrap().contains("cairn devnet"), "{arguments:?}");
+        // Nothing listens on port 1 of this machine.
+        let (status, _) = user.fail(&[arguments, &["--node", "http://127.0.0.1:1"]].concat());
+        let expected = if arguments == ["stop"] { 1 } else { 3 };
+        assert_eq!(status, expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_status_2_whatever_is_wrong() {
+    let user = User::new();
+    let commands: [(&[&str], &str); 16] = [
+        (&["frobnicate"], "usage"),
+        (&["send"], "usage"),
+        (&["load"], "usage"),
+        (&["block", "12", "--frobnicate"], "usage"),
+        (&["mine", "--blocks", "0"], "usage"),
+        (&["mine", "--mode", "sometimes"], "usage"),
+        (&["node", "--role", "king"], "usage"),
+        (&["completions", "basic"], "usage"),
+        (&["block", "../status"], "bad-block"),
+        (&["tx", "abc"], "bad-id"),
+        (&["block", "--node", "ftp://x"], "wrong-value"),
+        (&["devnet", "--nodes", "3"], "several-nodes"),
+        (&["devnet", "--validators", "3"], "validators-unsupported"),
+        (&["devnet", "--block-time", "soon"], "wrong-value"),
+        (&["node", "--role", "light"], "role-unsupported"),
+        (&["verify"], "no-network"),
+    ];
+    for (arguments, code) in commands {
+        let (status, error) = user.fail(arguments);
+        assert_eq!((status, error["code"].as_str()), (2, Some(code)), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn bare_cairn_says_what_to_do_next() {
+    let user = User::new();
+    let text = user.succeed(&[]);
+    assert!(text.contains("cairn devnet"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no terminal, no colours: {text:?}");
+    assert_eq!(user.json(&[])["running"], Value::Array(Vec::new()));
+    assert!(user.succeed(&["--version"]).starts_with("cairn 0."));
+    assert!(user.succeed(&["--help"]).contains("cairn devnet"));
+}
+
+#[test]
+fn what_needs_no_node_answers_in_json() {
+    let user = User::new();
+    assert_eq!(user.json(&["config", "show"])["timeout"], "60s");
+    assert_eq!(user.json(&["config", "show", "--origin"])["timeout"]["origin"], "default");
+    let paths = user.json(&["paths"]);
+    assert_eq!(paths["runtime_dir"], user.path("run/cairn").to_str().unwrap());
+    assert_eq!(user.json(&["completions", "bash"])["shell"], "bash");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(user.succeed(&["completions", shell]).contains("devnet"), "{shell}");
+    }
+}
+
+#[test]
+fn settings_come_from_flag_environment_file_and_default_in_this_order() {
+    let user = User::new();
+    let directory = user.path(".config/cairn");
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("cairn.toml");
+    std::fs::write(&file, "node = \"http://127.0.0.1:1\"\ntimeout = \"5s\"\n").unwrap();
+    let shown = |command: &mut Command| -> Value {
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+    };
+    let arguments = ["config", "show", "--origin", "--json"];
+    let value = shown(&mut user.command(&arguments));
+    assert_eq!(value["node"]["value"], "http://127.0.0.1:1");
+    assert_eq!(value["node"]["origin"], format!("{}:1", file.display()));
+    let value = shown(user.command(&arguments).env("CAIRN_NODE", "http://127.0.0.1:2"));
+    assert_eq!(value["node"]["origin"], "environment CAIRN_NODE");
+    let flags = ["--node", "http://127.0.0.1:3"];
+    let value = shown(user.command(&arguments).args(flags).env("CAIRN_NODE", "http://127.0.0.1:2"));
+    assert_eq!(value["node"]["value"], "http://127.0.0.1:3");
+
+    std::fs::write(&file, "nod = \"http://127.0.0.1:1\"\n").unwrap();
+    let (status, error) = user.fail(&["config", "show"]);
+    assert_eq!((status, error["code"].as_str()), (2, Some("config-key")));
+    assert_eq!(error["help"], "did you mean `node`?");
+    assert_eq!(error["places"][0]["line"], 1);
+    // Where the files lie is told even then.
+    user.succeed(&["paths"]);
+}
+
+#[test]
+fn a_genesis_is_made_checked_shown_and_named() {
+    let user = User::new();
+    let new =
+        ["genesis", "new", "--name", "my coin", "--devnet", "--allocate", "alice=12.5", "--reward", "50"];
+    let made = user.json(&new);
+    assert_eq!(made["file"], "my-coin.toml");
+    let identity = made["identity"].as_str().unwrap();
+    assert_eq!(user.succeed(&["genesis", "hash", "my-coin.toml"]), format!("{identity}\n"));
+    assert_eq!(user.json(&["genesis", "hash", "my-coin.toml"])["identity"], identity);
+    let checked = user.json(&["genesis", "check", "my-coin.toml"]);
+    assert_eq!((checked["valid"].as_bool(), checked["network"].as_str()), (Some(true), Some("my coin")));
+    let shown = user.json(&["genesis", "show", "my-coin.toml"]);
+    assert_eq!(shown["allocations"][0]["balance"], "1250000000");
+    let text = user.succeed(&["genesis", "show", "my-coin.toml"]);
+    assert!(text.contains("12.5 COIN") && text.contains("alice"), "{text}");
+
+    assert_eq!(user.fail(&new).1["code"], "file-exists");
+    user.json(&[&new[..], &["--force"]].concat());
+}
+
+#[test]
+fn mistakes_in_a_genesis_are_shown_at_their_line() {
+    let user = User::new();
+    let text = "[network]\nname = \"x\"\ndecimls = 8\n\n[block]\ninterval = \"10x\"\n";
+    std::fs::write(user.path("bad.toml"), text).unwrap();
+    let complaint = user.complaint(&["genesis", "check", "bad.toml"]);
+    for part in ["bad.toml:3:1", "did you mean `decimals`?", "interval = \"10x\"", "GEN-10"] {
+        assert!(complaint.contains(part), "{part:?} is missing in\n{complaint}");
+    }
+    let (status, error) = user.fail(&["genesis", "check", "bad.toml"]);
+    assert_eq!((status, error["rule"].as_str()), (1, Some("GEN-3")));
+    let lines: Vec<u64> =
+        error["places"].as_array().unwrap().iter().filter_map(|it| it["line"].as_u64()).collect();
+    assert_eq!(lines, [3, 6]);
+    assert_eq!(user.fail(&["genesis", "show", "missing.toml"]).1["code"], "unreadable-file");
+    let real = ["genesis", "new", "--name", "real", "--allocate", "alice=1"];
+    assert_eq!(user.fail(&real).1["code"], "bad-allocation");
+}
+
+#[test]
+fn coins_go_from_hand_to_hand() {
+    let user = User::new();
+    let devnet = Running::devnet(&user, &["--ephemeral", "--mine", "on-transaction"]);
+    let send = ["send", "--from", "alice", "--to", "bob", "--amount", "25", "--data", "for lunch", "--wait"];
+    let sent = user.json(&send);
+    assert_eq!(sent["status"], "confirmed");
+    let id = sent["id"].as_str().unwrap();
+    let found = user.json(&["tx", id]);
+    assert_eq!(found["height"], 1);
+    assert_eq!(found["transaction"]["body"]["data"], "666f72206c756e6368");
+    assert_eq!(user.json(&["account", "bob"])["balance"], "100002500000000");
+    assert_eq!(user.json(&["account", "bob", "--at", "0"])["balance"], "100000000000000");
+    assert_eq!(user.json(&["account", "bob", "--history"])[0]["received"], "2500000000");
+    assert!(user.json(&["account", "bob", "--proof"])["siblings"].is_array());
+    assert_eq!(user.json(&["block"]).as_array().unwrap().len(), 2);
+    assert_eq!(user.json(&["block", "1"])["transaction_ids"][0], id);
+    assert_eq!(user.json(&["block", "tip", "--full"])["transactions"][0]["id"], id);
+    assert_eq!(user.json(&["mempool"]), Value::Array(Vec::new()));
+    assert_eq!(user.json(&["mine", "--blocks", "2"])["height"], 3);
+    assert_eq!(user.json(&["mine", "--mode", "manual"])["mode"], "manual");
+
+    // The same for people.
+    assert!(user.succeed(&["account", "bob"]).contains("1,000,025 CAIRN"));
+    assert!(user.succeed(&["tx", id]).contains("\"for lunch\""));
+    assert!(user.succeed(&["block", "1", "--full"]).contains("alice  bob  25 CAIRN"));
+    assert_eq!(user.succeed(&["mempool"]), "no transactions wait\n");
+    assert!(user.succeed(&["account", "bob", "--history"]).contains("+25 CAIRN"));
+    assert!(user.succeed(&[]).contains(devnet.ready["nodes"][0]["api"].as_str().unwrap()));
+}
+
+#[test]
+fn typing_mistakes_are_named_and_send_nothing() {
+    let user = User::new();
+    let _devnet = Running::devnet(&user, &["--ephemeral", "--mine", "manual"]);
+    let send = |from: &str, to: &str, amount: &str| {
+        user.fail(&["send", "--from", from, "--to", to, "--amount", amount])
+    };
+    let (status, error) = send("alcie", "bob", "1");
+    assert_eq!((status, error["help"].as_str()), (2, Some("did you mean `alice`?")));
+    for (amount, part) in [
+        ("-5000", "no sign"),
+        ("1,000", "`,`"),
+        ("1.123456789", "9 decimals, the coin has 8"),
+        ("0", "nothing"),
+        ("1e3", "`e`"),
+        ("99999999999999999999", "the most that can be written"),
+    ] {
+        let (status, error) = send("alice", "bob", amount);
+        assert_eq!((status, error["code"].as_str()), (2, Some("bad-amount")), "{amount}");
+        assert!(error["message"].as_str().unwrap().contains(part), "{amount}: {error}");
+    }
+    let (status, error) = send("alice", "bob", "99999999");
+    assert_eq!((status, error["rule"].as_str()), (1, Some("TX-12")));
+    let address = user.json(&["account", "bob"])["address"].as_str().unwrap().to_owned();
+    let mistyped =
+        format!("{}{}", &address[..address.len() - 1], if address.ends_with('q') { "p" } else { "q" });
+    assert_eq!(send("alice", &mistyped, "1").1["code"], "bad-address");
+    let foreign = "bc1p5d7rjq7g6rdk2yhzks9smlaqtedr4dekq08ge8ztwac72sfr9rusxg3297";
+    assert_eq!(send("alice", foreign, "1").1["code"], "wrong-network");
+    let with_data = ["send", "--from", "alice", "--to", "bob", "--amount", "1", "--data", "0xzz"];
+    assert_eq!(user.fail(&with_data).1["code"], "bad-data");
+    let stale = ["send", "--from", "alice", "--to", "bob", "--amount", "1", "--valid-until", "1"];
+    assert_eq!(user.fail(&stale).0, 1);
+    assert_eq!(user.json(&["mempool"]), Value::Array(Vec::new()));
+    assert_eq!(user.json(&["account", "alice"])["pending_nonce"], 0);
+}
+
+#[test]
+fn waiting_too_long_is_status_4_and_the_transaction_still_waits() {
+    let user = User::new();
+    let _devnet = Running::devnet(&user, &["--ephemeral", "--mine", "manual"]);
+    let send = ["send", "--from", "alice", "--to", "bob", "--amount", "1", "--wait", "--timeout", "150ms"];
+    let (status, error) = user.fail(&send);
+    assert_eq!((status, error["code"].as_str()), (4, Some("not-confirmed")));
+    let waiting = user.json(&["mempool", "alice"]);
+    assert_eq!(waiting[0]["waits"]["reason"], "ready");
+    assert!(user.succeed(&["mempool"]).contains("the next block"));
+    user.succeed(&["mine"]);
+    assert_eq!(user.json(&["account", "alice"])["nonce"], 1);
+}
+
+#[test]
+fn a_transaction_is_built_signed_shown_and_submitted_step_by_step() {
+    let user = User::new();
+    let devnet = Running::devnet(&user, &["--ephemeral", "--mine", "on-transaction"]);
+    let build =
+        ["tx", "build", "--from", "alice", "--to", "bob", "--amount", "2", "--output", "unsigned.json"];
+    user.succeed(&build);
+    assert_eq!(user.fail(&build).1["code"], "file-exists");
+    let wrong = ["tx", "sign", "unsigned.json", "--from", "bob"];
+    assert_eq!(user.fail(&wrong).1["code"], "wrong-key");
+    user.succeed(&["tx", "sign", "unsigned.json", "--from", "alice", "--output", "signed.json"]);
+    assert_eq!(user.json(&["tx", "show", "unsigned.json"])["signature"], "missing");
+    let shown = user.json(&["tx", "show", "signed.json"]);
+    assert_eq!(shown["signature"], "valid");
+    let submitted = user.json(&["tx", "submit", "signed.json", "--wait"]);
+    assert_eq!(submitted["id"], shown["id"]);
+    let (status, error) = user.fail(&["tx", "submit", "signed.json"]);
+    assert_eq!(
+        (status, error["code"].as_str(), error["rule"].as_str()),
+        (1, Some("nonce-too-low"), Some("TX-3"))
+    );
+
+    let text = std::fs::read_to_string(user.path("signed.json")).unwrap();
+    std::fs::write(user.path("changed.json"), text.replace("\"200000000\"", "\"900000000\"")).unwrap();
+    assert_eq!(user.fail(&["tx", "submit", "changed.json"]).1["code"], "changed-file");
+    std::fs::write(user.path("garbage.json"), "{\"network\": 7").unwrap();
+    assert_eq!(user.fail(&["tx", "show", "garbage.json"]).1["code"], "bad-file");
+
+    // Without a node, from the genesis alone.
+    let other = ["genesis", "new", "--name", "other", "--devnet", "--allocate", "alice=10"];
+    user.succeed(&other);
+    let offline = [
+        "tx",
+        "build",
+        "--genesis",
+        "other.toml",
+        "--from",
+        "alice",
+        "--to",
+        "bob",
+        "--amount",
+        "1",
+        "--nonce",
+        "0",
+        "--fee-rate",
+        "1",
+        "--output",
+        "elsewhere.json",
+    ];
+    user.succeed(&offline);
+    user.succeed(&["tx", "sign", "elsewhere.json", "--from", "alice", "--output", "elsewhere-signed.json"]);
+    assert_eq!(user.fail(&["tx", "submit", "elsewhere-signed.json"]).1["code"], "wrong-network");
+    drop(devnet);
+}
+
+#[test]
+fn a_key_file_signs_if_nobody_else_can_read_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let user = User::new();
+    let _devnet = Running::devnet(&user, &["--ephemeral", "--mine", "on-transaction"]);
+    let file = user.path("my.key");
+    std::fs::write(&file, "07".repeat(32)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (status, error) = user.fail(&["account", "--key-file", "my.key"]);
+    assert_eq!((status, error["code"].as_str()), (2, Some("bad-key-file")));
+    assert!(error["help"].as_str().unwrap().starts_with("chmod 600"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let account = user.json(&["account", "--key-file", "my.key"]);
+    assert_eq!(account["public_key"].as_str().unwrap().len(), 64);
+    let address = account["address"].as_str().unwrap();
+    user.succeed(&["send", "--from", "alice", "--to", address, "--amount", "10", "--wait"]);
+    user.succeed(&["send", "--key-file", "my.key", "--to", "bob", "--amount", "1", "--wait"]);
+    assert_eq!(user.json(&["account", address])["nonce"], 1);
+}
+
+#[test]
+fn a_load_is_confirmed_whole_and_measured() {
+    let user = User::new();
+    let _devnet = Running::devnet(&user, &["--ephemeral", "--mine", "on-transaction"]);
+    let report = user.json(&["load", "--transactions", "300", "--senders", "7", "--batch", "20"]);
+    assert_eq!((report["accepted"].as_u64(), report["confirmed"].as_u64()), (Some(300), Some(300)));
+    assert_eq!(report["never_confirmed"], 0);
+    let single = user.json(&["load", "--transactions", "5", "--batch", "1", "--connections", "1"]);
+    assert_eq!(single["confirmed"], 5);
+
+    user.succeed(&["mine", "--mode", "manual"]);
+    let output = user.run(&["load", "--transactions", "5", "--timeout", "100ms", "--json"]);
+    assert_eq!(output.status.code(), Some(4), "the payer is never confirmed");
+}
+
+#[test]
+fn a_chain_is_exported_imported_and_verified() {
+    let user = User::new();
+    let data = user.path("devnet");
+    let data = data.to_str().unwrap();
+    let devnet = Running::devnet(&user, &["--data-dir", data, "--mine", "on-transaction"]);
+    for amount in ["1", "2", "3"] {
+        user.succeed(&["send", "--from", "alice", "--to", "bob", "--amount", amount, "--wait"]);
+    }
+    let exported = user.json(&["export", "online.blocks"]);
+    assert_eq!(exported["blocks"], 3);
+    let (status, error) = user.fail(&["verify", "--data-dir", data]);
+    assert_eq!((status, error["code"].as_str()), (1, Some("in-use")));
+    let stopped = user.json(&["stop"]);
+    assert_eq!(stopped["stopped"], true);
+    assert_eq!(user.fail(&["stop"]).0, 3);
+    drop(devnet);
+
+    let verified = user.json(&["verify", "--data-dir", data]);
+    assert_eq!((verified["height"].as_u64(), verified["transactions"].as_u64()), (Some(3), Some(3)));
+    user.json(&["export", "offline.blocks", "--data-dir", data]);
+    let read = |name: &str| std::fs::read(user.path(name)).unwrap();
+    assert_eq!(read("online.blocks"), read("offline.blocks"));
+
+    let genesis = Path::new(data).join("n0/genesis.toml");
+    let genesis = genesis.to_str().unwrap();
+    let import = |file: &str, into: &str| {
+        ["import", file, "--genesis", genesis, "--data-dir", into].map(str::to_owned)
+    };
+    let json = |arguments: [String; 6]| user.json(&arguments.each_ref().map(String::as_str));
+    let fail = |arguments: [String; 6]| user.fail(&arguments.each_ref().map(String::as_str));
+    assert_eq!(json(import("online.blocks", "copy"))["imported"], 3);
+    assert_eq!(json(import("online.blocks", "copy"))["known"], 3);
+    assert_eq!(user.json(&["verify", "--data-dir", "copy"])["tip"], verified["tip"]);
+
+    // A block that was changed on its way is refused; those before it stay.
+    let mut bytes = read("online.blocks");
+    let last = bytes.len() - 100;
+    bytes[last] ^= 1;
+    std::fs::write(user.path("changed.blocks"), &bytes).unwrap();
+    let (status, error) = fail(import("changed.blocks", "partial"));
+    assert_eq!((status, error["code"].as_str()), (1, Some("invalid-block")));
+    assert_eq!(user.json(&["verify", "--data-dir", "partial"])["height"], 2);
+    std::fs::write(user.path("cut.blocks"), &read("online.blocks")[..500]).unwrap();
+    assert_eq!(fail(import("cut.blocks", "cut")).1["code"], "truncated-file");
+    std::fs::write(user.path("foreign.blocks"), "[network]\n").unwrap();
+    assert_eq!(fail(import("foreign.blocks", "foreign")).1["code"], "bad-file");
+}
+
+#[test]
+fn a_node_runs_from_a_genesis_and_again_from_its_directory() {
+    let user = User::new();
+    let new = ["genesis", "new", "--name", "play", "--devnet", "--allocate", "alice=1000", "--work", "100"];
+    user.succeed(&[&new[..], &["--fixed-difficulty"]].concat());
+    let miner = [
+        "node",
+        "--genesis",
+        "play.toml",
+        "--data-dir",
+        "chain",
+        "--api-bind",
+        "127.0.0.1:0",
+        "--role",
+        "miner",
+        "--producer",
+        "carol",
+        "--mine",
+        "on-transaction",
+    ];
+    let node = Running::start(&user, &miner);
+    let api = node.ready["api"].as_str().unwrap().to_owned();
+    user.succeed(&["send", "--from", "alice", "--to", "bob", "--amount", "1", "--wait", "--node", &api]);
+    let bind = api.strip_prefix("http://").unwrap();
+    let second = ["node", "--genesis", "play.toml", "--data-dir", "other", "--api-bind", bind];
+    let (status, error) = user.fail(&second);
+    assert_eq!((status, error["code"].as_str()), (1, Some("port-in-use")));
+    assert!(error["message"].as_str().unwrap().contains("play"), "{error}");
+    let same = ["node", "--data-dir", "chain", "--api-bind", "127.0.0.1:0"];
+    assert_eq!(user.fail(&same).1["code"], "in-use");
+    user.succeed(&["stop"]);
+    drop(node);
+
+    let _again = Running::start(&user, &same);
+    assert_eq!(user.json(&["account", "bob"])["balance"], "100000000");
+    let (status, error) = user.fail(&["mine"]);
+    assert_eq!(status, 1, "{error}");
+    let open = ["node", "--data-dir", "chain", "--api-bind", "0.0.0.0:0"];
+    assert_eq!(user.fail(&open).1["code"], "not-loopback");
+}
+
+#[test]
+fn several_nodes_are_listed_and_one_must_be_named() {
+    let user = User::new();
+    let first = Running::devnet(&user, &["--ephemeral", "--mine", "manual"]);
+    let second = Running::devnet(&user, &["--ephemeral", "--mine", "manual"]);
+    let (status, error) = user.fail(&["block"]);
+    assert_eq!((status, error["code"].as_str()), (2, Some("several-nodes")));
+    for node in [&first, &second] {
+        let api = node.ready["nodes"][0]["api"].as_str().unwrap();
+        assert!(error["message"].as_str().unwrap().contains(api), "{error}");
+        assert_eq!(user.json(&["block", "--node", api]).as_array().unwrap().len(), 1);
+    }
+}
