@@ -21,7 +21,7 @@ mod waits;
 pub use error::{DropReason, MempoolError, SubmitError, Submitted};
 pub use waits::Waits;
 
-pub(crate) use admit::Admission;
+pub(crate) use admit::{Admission, Arrival};
 pub(crate) use lane::{Lane, Run};
 
 use crate::config::MempoolConfig;
@@ -180,6 +180,11 @@ impl Mempool {
         self.entries.range(..before).rev().map(|(ticket, entry)| (*ticket, entry))
     }
 
+    /// All transactions, the newest first.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = &Arc<CheckedTransaction>> {
+        self.entries.values().rev().map(|entry| &entry.transaction)
+    }
+
     /// For each sender the transactions that can be executed one after the other.
     pub(crate) fn runs(&self) -> impl Iterator<Item = Run<'_>> {
         self.lanes.values().map(|lane| lane.run(&self.entries))
@@ -192,6 +197,24 @@ impl Mempool {
 
     fn entry(&self, ticket: Ticket) -> &Entry {
         self.entries.get(&ticket).expect("the indexes name entries that are there")
+    }
+
+    /// Takes transactions again that were taken before, in the order in which they came. Those that are
+    /// refused now are forgotten.
+    pub(crate) fn restore(&mut self, kept: Vec<CheckedTransaction>, now: Timestamp, view: &View<'_>) {
+        let mut waiting = kept;
+        loop {
+            let count = waiting.len();
+            // What waits for earlier nonces may have come before them, if those were in blocks that
+            // left the chain.
+            waiting.retain(|transaction| {
+                let admitted = self.admit(transaction.clone(), Arrival::Again, now, view);
+                matches!(admitted, Err(SubmitError::Mempool(MempoolError::NonceTooFarAhead { .. })))
+            });
+            if waiting.is_empty() || waiting.len() == count {
+                return;
+            }
+        }
     }
 
     /// Adds an entry to all indexes; its lane is grown or settled by the caller.

@@ -2,7 +2,7 @@
 
 use crate::chain::{BlockRefusal, Chain, ChainChange, Import, Imported, Source, depth_of};
 use crate::config::NodeConfig;
-use crate::mempool::{Admission, Mempool, SubmitError, Submitted, View};
+use crate::mempool::{Admission, Arrival, Mempool, SubmitError, Submitted, View};
 use crate::messages::{Effect, Event, Input, JobId, Outcome, RequestId};
 use crate::producer::Producer;
 use cairn_core::block::{BlockError, CheckedBlock, Seal};
@@ -12,7 +12,7 @@ use cairn_core::numbers::Timestamp;
 use cairn_core::state::State;
 use cairn_core::store::{Loaded, Store, StoreError};
 use cairn_core::transaction::{CheckedTransaction, TransactionError};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// One node: the chain it follows, what waits, what it makes. See the [crate](crate) for the contract.
@@ -126,10 +126,13 @@ impl Node {
         if let Some(mut change) = self.chain.follow_best(store)? {
             self.mempool.follow(&mut change, now, &view_of(&self.chain));
         }
-        for transaction in transactions {
-            // What is refused now was confirmed meanwhile, or lost its balance: it is forgotten.
-            let _ = self.mempool.admit(transaction, now, &view_of(&self.chain));
-        }
+        let kept: BTreeSet<TransactionId> = transactions.iter().map(CheckedTransaction::id).collect();
+        self.mempool.restore(transactions, now, &view_of(&self.chain));
+        // What the replay took out of blocks is not yet on disk by itself.
+        let mut returned: Vec<Arc<CheckedTransaction>> =
+            self.mempool.newest().filter(|it| !kept.contains(&it.id())).cloned().collect();
+        returned.reverse();
+        keep_returned(&returned, store)?;
         Ok(())
     }
 
@@ -147,7 +150,7 @@ impl Node {
         for transaction in transactions {
             let admitted = transaction.map_err(SubmitError::from).and_then(|transaction| {
                 let id = transaction.id();
-                let admission = self.mempool.admit(transaction, now, &view)?;
+                let admission = self.mempool.admit(transaction, Arrival::First, now, &view)?;
                 Ok((submitted(&admission, id), admission))
             });
             answers.push(admitted.map(|(submitted, admission)| {
@@ -162,7 +165,10 @@ impl Node {
         } else {
             self.mempool.retract(admissions, &view);
             for answer in &mut answers {
-                if matches!(answer, Ok(Submitted::Pending { .. })) {
+                // One that is known may be so by this very request alone.
+                if let Ok(Submitted::Pending { id, .. } | Submitted::Known { id }) = answer
+                    && self.mempool.get(id).is_none()
+                {
                     *answer = Err(SubmitError::DiskFull);
                 }
             }
@@ -264,14 +270,7 @@ impl Node {
         store: &mut dyn Store,
     ) -> Result<(), StoreError> {
         let followed = self.mempool.follow(&mut change, now, &view_of(&self.chain));
-        let returned: Vec<&CheckedTransaction> = followed.returned.iter().map(Arc::as_ref).collect();
-        if !returned.is_empty() {
-            match store.keep_transactions(&returned) {
-                // Nobody was promised that these survive; they are in the mempool all the same.
-                Ok(()) | Err(StoreError::Full(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        keep_returned(&followed.returned, store)?;
         if !change.disconnected_ids.is_empty() {
             let depth = depth_of(&change);
             let connected: Vec<_> = change.connected.iter().map(|(block, _)| block.id()).collect();
@@ -308,6 +307,18 @@ fn submitted(admission: &Admission, id: TransactionId) -> Submitted {
                 replaced: replaced.map(|(_, entry, _)| entry.transaction.id()).collect(),
             }
         }
+    }
+}
+
+/// Keeps what left the chain on disk. Without room it waits all the same, until the node ends.
+fn keep_returned(returned: &[Arc<CheckedTransaction>], store: &mut dyn Store) -> Result<(), StoreError> {
+    let returned: Vec<&CheckedTransaction> = returned.iter().map(Arc::as_ref).collect();
+    if returned.is_empty() {
+        return Ok(());
+    }
+    match store.keep_transactions(&returned) {
+        Ok(()) | Err(StoreError::Full(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -105,6 +105,8 @@ pub struct Ledger {
     /// Kept blocks that are not on the chain.
     side: BTreeMap<BlockId, (Header, Position)>,
     accounts: AccountsWriter,
+    /// The end of the last block of the log that was taken over.
+    noted_end: Position,
     /// A job that waits for the log to be durable.
     prepared: Option<Box<Job>>,
     /// The id of the tip.
@@ -129,7 +131,7 @@ impl Ledger {
 
     /// Takes over a block that is in the log already, when the log is replayed.
     pub fn adopt(&mut self, block: &CheckedBlock, position: Position) {
-        self.note_appended(block.id(), block.header(), position);
+        self.note_appended(block, position);
     }
 
     /// The number of bytes of the mempool's log.
@@ -164,15 +166,31 @@ impl Ledger {
         // A job that waits stands for an older tip: it goes first, then what has come since.
         self.start_flush();
         self.finish_flush()?;
-        self.prepare_flush(state);
-        self.start_flush();
+        // Where there was no room for it, what has come since cannot go before it.
+        if self.prepared.is_none() {
+            self.prepare_flush(state);
+            self.start_flush();
+            self.finish_flush()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the database is not being written. Nobody needs to; it gives whoever tests or
+    /// simulates the same order of operations each time.
+    ///
+    /// # Errors
+    ///
+    /// Where the database failed; then the ledger must be opened again.
+    pub fn wait(&mut self) -> Result<(), StoreError> {
         self.finish_flush()
     }
 
-    fn note_appended(&mut self, id: BlockId, header: &Header, position: Position) {
+    fn note_appended(&mut self, block: &CheckedBlock, position: Position) {
+        let id = block.id();
+        self.noted_end = position.behind_record(block.bytes().len());
         self.overlay.append(id, position);
         self.appended.push((id, position));
-        self.side.insert(id, (header.clone(), position));
+        self.side.insert(id, (block.header().clone(), position));
         self.unshown.push(Step::Appended(id, position));
     }
 
@@ -211,6 +229,11 @@ impl Ledger {
             }
             if self.prepared.is_none() && self.flusher.is_idle() {
                 self.prepare_flush(state);
+                // While the log is replayed nothing waits for a sync.
+                if self.noted_end <= self.blocks.end() {
+                    self.show_readers();
+                    self.start_flush();
+                }
             }
         }
         Ok(())
@@ -240,7 +263,7 @@ impl Ledger {
             accounts,
             appended: std::mem::take(&mut self.appended),
             side: self.side_rows(),
-            log_end: self.blocks.end(),
+            log_end: self.noted_end,
             undo_window: self.settings.undo_window,
         }));
         self.overlay.begin_flush();
@@ -258,8 +281,7 @@ impl Ledger {
 
     /// Hands the prepared job to the writer of the database. The log is durable now.
     fn start_flush(&mut self) {
-        if let Some(mut job) = self.prepared.take() {
-            job.log_end = self.blocks.end();
+        if let Some(job) = self.prepared.take() {
             self.flusher.start(job);
         }
     }
@@ -325,7 +347,7 @@ impl Store for Ledger {
         // Written through, so that a full disk refuses this block and takes back no earlier one.
         let position = self.blocks.append(block.bytes()).map_err(failure)?;
         self.blocks.write_through().map_err(failure)?;
-        self.note_appended(block.id(), block.header(), position);
+        self.note_appended(block, position);
         Ok(())
     }
 

@@ -87,6 +87,20 @@ impl Position {
         let [a, b, c, d, e, f, g, h] = bytes;
         Self { segment: u32::from_be_bytes([a, b, c, d]), offset: u32::from_be_bytes([e, f, g, h]) }
     }
+
+    /// The place right behind a record of `length` bytes that starts here.
+    ///
+    /// # Panics
+    ///
+    /// If no segment is so long.
+    #[must_use]
+    pub fn behind_record(self, length: usize) -> Self {
+        let end = u32::try_from(length).ok().and_then(|length| {
+            let start = self.offset.checked_add(FRAME_BYTES)?;
+            start.checked_add(length)
+        });
+        Self { offset: end.expect("a record fits into its segment"), ..self }
+    }
 }
 
 impl fmt::Display for Position {

@@ -121,7 +121,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
 pub async fn serve(listener: TcpListener, address: SocketAddr, settings: ApiSettings) {
     let ApiSettings { node, name, role, token, faucet, stop, .. } = settings;
     let http = HttpMetrics::default();
-    let metrics = Metrics::new(&http, &node.genesis().section().network.name);
+    let metrics = Metrics::new(&http, node.counts(), &node.genesis().section().network.name);
     let (router, description) = routes().split_for_parts();
     let description = description.to_json().expect("the description has only texts and numbers");
     let stopped = stop.subscribe();

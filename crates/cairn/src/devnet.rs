@@ -47,8 +47,8 @@ pub const BLOCK_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub const CONSENSUS: &str = "pow";
 /// The decimals of the coin.
 const DECIMALS: u8 = 8;
-/// The hashes that a block takes on average: some milliseconds.
-const WORK: u64 = 16_384;
+/// The hashes that a block takes on average: less than a millisecond.
+const WORK: u64 = 4_096;
 /// The coins of alice, bob and carol.
 const COINS: u64 = 1_000_000;
 /// The coins of the faucet.

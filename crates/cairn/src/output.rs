@@ -32,6 +32,7 @@ impl Style {
     /// The text with the escape codes of the style around it (ECMA-48), or as it is.
     pub fn paint(self, text: &str, colours: bool) -> String {
         let code = match self {
+            _ if text.is_empty() => return String::new(),
             Self::Plain => return text.to_owned(),
             Self::Strong => "1",
             Self::Faint => "2",

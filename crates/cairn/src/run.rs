@@ -36,9 +36,10 @@ use cairn_node::{Input, MempoolConfig, MiningConfig, MiningMode, Node, NodeConfi
 use cairn_store::ledger::{Ledger, Reader};
 use cairn_wallet::SigningKey;
 use checkers::Checkers;
+use prometheus_client::metrics::counter::Counter;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -132,8 +133,16 @@ struct Shared {
 /// What is counted since the start.
 #[derive(Debug, Default)]
 pub struct Counts {
-    blocks: AtomicU64,
-    reorganisations: AtomicU64,
+    /// Blocks that joined the chain.
+    pub blocks: Counter,
+    /// Times the chain took another branch.
+    pub reorganisations: Counter,
+    /// Transactions that were confirmed.
+    pub confirmed: Counter,
+    /// Transactions that were submitted and taken.
+    pub accepted: Counter,
+    /// Transactions that were submitted and refused.
+    pub refused: Counter,
     /// Whether the last attempt to keep something found no room.
     disk_full: AtomicBool,
 }
@@ -231,10 +240,9 @@ impl NodeHandle {
         &self.shared.events
     }
 
-    /// Blocks that joined the chain, and reorganisations, since the start.
-    pub fn counts(&self) -> (u64, u64) {
-        let Counts { blocks, reorganisations, .. } = &*self.shared.counts;
-        (blocks.load(Ordering::Relaxed), reorganisations.load(Ordering::Relaxed))
+    /// What is counted since the start.
+    pub fn counts(&self) -> &Counts {
+        &self.shared.counts
     }
 
     /// Whether the last attempt to keep something found no room on the disk.

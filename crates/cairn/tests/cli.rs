@@ -451,6 +451,7 @@ fn a_chain_is_exported_imported_and_verified() {
     let verified = user.json(&["verify", "--data-dir", data]);
     assert_eq!((verified["height"].as_u64(), verified["transactions"].as_u64()), (Some(3), Some(3)));
     user.json(&["export", "offline.blocks", "--data-dir", data]);
+    assert_eq!(user.fail(&["export", "offline.blocks", "--data-dir", data]).1["code"], "file-exists");
     let read = |name: &str| std::fs::read(user.path(name)).unwrap();
     assert_eq!(read("online.blocks"), read("offline.blocks"));
 

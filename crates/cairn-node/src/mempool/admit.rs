@@ -23,6 +23,15 @@ pub(crate) enum Admission {
     Known,
 }
 
+/// Whether a transaction was taken before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It was not.
+    First,
+    /// It was, and had as long to wait then as MEM-6 asks for.
+    Again,
+}
+
 /// Which entries give way to a transaction.
 #[derive(Debug, Default)]
 struct Victims {
@@ -35,6 +44,7 @@ impl Mempool {
     pub(crate) fn admit(
         &mut self,
         transaction: CheckedTransaction,
+        arrival: Arrival,
         now: Timestamp,
         view: &View<'_>,
     ) -> Result<Admission, SubmitError> {
@@ -46,7 +56,7 @@ impl Mempool {
                 Err(MempoolError::OtherWitness { id: transaction.id() }.into())
             };
         }
-        let account = check_alone(&transaction, view)?;
+        let account = check_alone(&transaction, arrival, view)?;
         let victims = self.check_lane(&transaction, &account)?;
         let evict = self.plan_room(&transaction, &account, &victims, view)?;
 
@@ -235,7 +245,11 @@ impl Mempool {
 }
 
 /// The rules about a transaction and its sender's account; returns the account.
-fn check_alone(transaction: &CheckedTransaction, view: &View<'_>) -> Result<Account, SubmitError> {
+fn check_alone(
+    transaction: &CheckedTransaction,
+    arrival: Arrival,
+    view: &View<'_>,
+) -> Result<Account, SubmitError> {
     let body = transaction.body();
     // MEM-9 > A transaction fits an empty block.
     let (found, limit) = (transaction.weight(), view.rules.limits().block_weight);
@@ -250,7 +264,7 @@ fn check_alone(transaction: &CheckedTransaction, view: &View<'_>) -> Result<Acco
         }
         // MEM-6 > A transaction that expires is valid for at least the next 3 blocks.
         let needed = Height(view.height.0.saturating_add(VALID_BLOCKS_MIN));
-        if valid_until < needed {
+        if valid_until < needed && arrival == Arrival::First {
             return Err(MempoolError::ExpiresSoon { valid_until, needed }.into());
         }
     }

@@ -167,6 +167,16 @@ fn enough_waiting_transactions_make_a_block_due_before_the_interval() {
 }
 
 #[test]
+fn a_producer_puts_no_more_into_a_block_than_it_is_told() {
+    let mut bench = bench_in(MiningMode::Manual, |config| config.mining.max_transactions = Some(2));
+    for nonce in 0..5 {
+        bench.submit(ALICE.sends(nonce)).unwrap();
+    }
+    bench.ask_to_mine(1);
+    assert_eq!(in_job(&bench), (1, 2));
+}
+
+#[test]
 fn continuous_work_is_renewed_at_a_new_tip_and_for_new_transactions_after_a_second() {
     let mut bench = bench_in(MiningMode::Continuous, |_| {});
     assert_eq!(in_job(&bench), (1, 0));

@@ -29,7 +29,8 @@ pub(super) struct Job {
     pub(super) appended: Vec<(BlockId, Position)>,
     /// All kept blocks that are not on the chain.
     pub(super) side: Vec<HeaderRow>,
-    /// The durable end of the log when the job was started.
+    /// Up to where the log led to this tip: what follows is replayed on it after a crash. Durable when
+    /// the job is started.
     pub(super) log_end: Position,
     pub(super) undo_window: u64,
 }

@@ -139,6 +139,7 @@ fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Res
         appended: Vec::new(),
         side: side.into_iter().map(|row| (row.id, (row.header, row.position))).collect(),
         accounts: AccountsWriter::new(tip.flush, tip.accounts),
+        noted_end: tip.log_end,
         prepared: None,
         tip_id: tip.id,
         flusher,

@@ -1,5 +1,6 @@
 //! Figures about a node in the text format of OpenMetrics, one registry a node.
 
+use crate::run::Counts;
 use axum::http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -68,10 +69,6 @@ pub struct Figures {
     pub held_blocks: u64,
     /// Bytes of the log of the mempool.
     pub mempool_log_bytes: u64,
-    /// Reorganisations since the start.
-    pub reorganisations: u64,
-    /// Blocks that joined the chain since the start.
-    pub blocks: u64,
     /// The id of the newest event.
     pub event_id: u64,
     /// Who reads the stream of events.
@@ -90,7 +87,7 @@ type Source = fn(&Figures) -> u64;
 /// Name, meaning and source of a figure.
 type Row = (&'static str, &'static str, Source);
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 10] = [
     ("height", "Height of the tip", |figures| figures.height),
     ("mempool_transactions", "Transactions that wait for a block", |figures| figures.mempool_transactions),
     ("mempool_bytes", "Canonical bytes of the transactions that wait", |figures| figures.mempool_bytes),
@@ -99,21 +96,40 @@ const ROWS: [Row; 12] = [
     ("side_blocks", "Blocks kept beside the chain", |figures| figures.side_blocks),
     ("held_blocks", "Blocks from the future that are held", |figures| figures.held_blocks),
     ("mempool_log_bytes", "Bytes of the log of the mempool", |figures| figures.mempool_log_bytes),
-    ("reorganisations_since_start", "Times the chain took another branch", |figures| figures.reorganisations),
-    ("blocks_since_start", "Blocks that joined the chain", |figures| figures.blocks),
     ("event_id", "Id of the newest event", |figures| figures.event_id),
     ("event_subscribers", "Clients that read the stream of events", |figures| figures.subscribers),
 ];
 
 impl Metrics {
     /// The registry of one node.
-    pub fn new(http: &HttpMetrics, network: &str) -> Self {
+    pub fn new(http: &HttpMetrics, counts: &Counts, network: &str) -> Self {
         let labels = [("network".into(), network.to_owned().into())].into_iter();
         let mut registry = Registry::with_prefix_and_labels("cairn", labels);
         registry.register("http_answers", "Requests answered, by status", http.answers.clone());
         registry.register("http_connections", "Connections taken", http.connections.clone());
         registry.register("http_turned_away", "Connections without a place", http.turned_away.clone());
         registry.register("http_panics", "Requests that ended in a panic", http.panics.clone());
+        registry.register("blocks", "Blocks that joined the chain", counts.blocks.clone());
+        registry.register(
+            "reorganisations",
+            "Times the chain took another branch",
+            counts.reorganisations.clone(),
+        );
+        registry.register(
+            "transactions_confirmed",
+            "Transactions that were confirmed",
+            counts.confirmed.clone(),
+        );
+        registry.register(
+            "transactions_accepted",
+            "Transactions that were submitted and taken",
+            counts.accepted.clone(),
+        );
+        registry.register(
+            "transactions_refused",
+            "Transactions that were submitted and refused",
+            counts.refused.clone(),
+        );
         let gauges = ROWS
             .into_iter()
             .map(|(name, help, source)| {
@@ -144,7 +160,7 @@ mod tests {
     fn the_figures_are_written_with_their_values() {
         let http = HttpMetrics::default();
         http.count_answer(StatusCode::OK);
-        let metrics = Metrics::new(&http, "devnet");
+        let metrics = Metrics::new(&http, &Counts::default(), "devnet");
         let text = metrics.render(&Figures { height: 7, ..Figures::default() });
         assert!(text.contains("cairn_height{network=\"devnet\"} 7"), "{text}");
         assert!(text.contains("cairn_http_answers_total{network=\"devnet\",status=\"200\"} 1"), "{text}");

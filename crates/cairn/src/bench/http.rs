@@ -42,14 +42,16 @@ pub(super) fn measure_node(scratch: &Path, quick: bool, figures: &mut Vec<Figure
     figures.push(Figure::new("node, memory idle", node.resident_bytes().map_or(f64::NAN, mebibytes), "MiB"));
 
     let count = if quick { 2_000 } else { 20_000 };
-    let mut next_nonce = 0;
+    let mut nonces = [0u64; SENDERS];
     let mut make = |count: usize| {
-        let first = next_nonce;
-        next_nonce += count.div_ceil(SENDERS) as u64;
+        let first = nonces;
+        for at in 0..count {
+            nonces[at % SENDERS] += 1;
+        }
         in_parallel(count, |at| {
             let sender = at % SENDERS;
             let to = addresses[(at * 31 + 7) % addresses.len()];
-            sign_transfer(&keys[sender], &genesis, first + (at / SENDERS) as u64, to)
+            sign_transfer(&keys[sender], &genesis, first[sender] + (at / SENDERS) as u64, to)
         })
     };
     for (name, connections, batch) in [

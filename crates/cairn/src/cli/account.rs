@@ -96,7 +96,7 @@ fn show(account: &AccountView, key: Option<&str>, network: &Network, json: bool)
     }
     facts.styled("balance", Style::Strong, network.coins(account.balance));
     if let Some(pending) = account.pending_balance.filter(|pending| *pending != account.balance) {
-        facts.styled("when all waits are paid", Style::Warning, network.coins(pending));
+        facts.styled("after what waits", Style::Warning, network.coins(pending));
     }
     facts.add("transactions sent", grouped(account.nonce));
     let waiting = account.pending_nonce.and_then(|next| next.checked_sub(account.nonce));

@@ -104,7 +104,7 @@ fn show(block: &BlockView, network: &Network, json: bool) {
     }
     facts.add("target", &block.target);
     facts.add("weight", grouped(block.weight_used));
-    facts.add("base fee", format!("{} base units a unit of weight", block.base_fee));
+    facts.add("base fee", format!("{} a unit of weight", plural(block.base_fee.0, "base unit")));
     facts.add("size", output::bytes_text(block.bytes));
     facts.add("state root", block.state_root.to_string());
     if block.height > 0 && !block.extra.0.is_empty() {

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::local::{Local, LocalArguments};
 use super::network::Network;
 use super::verify::draw_seed;
+use crate::client::Client;
 use crate::failure::CliError;
 use crate::output::{self, Progress, Style, plural};
 use crate::pipeline::{check_in_order, default_threads};
@@ -36,7 +37,7 @@ const BLOCKS_AT_ONCE: usize = 64;
   cairn export mycoin.blocks
   cairn export mycoin.blocks --data-dir ~/.local/share/cairn/mycoin
 
-With --data-dir the chain is read from there, and no node may run on it; otherwise a running node is asked.")]
+A running node is asked; with --data-dir, or where none runs, the chain is read from its directory.")]
 pub(crate) struct ExportArguments {
     /// The file to write; it must not exist.
     #[arg(value_name = "FILE")]
@@ -65,14 +66,21 @@ pub(crate) fn export(arguments: ExportArguments, mut context: Context) -> Result
             .help("give another name, or remove the file first"));
     }
     // An unfinished file never has the name that was asked for.
-    let unfinished = file.with_extension("unfinished");
-    let written = if arguments.local.data_dir.is_some() || arguments.local.genesis.is_some() {
-        let running = Local::find(arguments.local, &mut context)?.open(&context)?;
-        let written = export_directory(running.handle(), &unfinished);
-        running.stop();
-        written
-    } else {
-        export_node(&context, &unfinished)
+    let mut unfinished = file.clone().into_os_string();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    let is_named = arguments.local.data_dir.is_some() || arguments.local.genesis.is_some();
+    let written = match if is_named { None } else { Some(context.client()) } {
+        Some(Ok(client)) => export_node(&client, &context, &unfinished),
+        None => {
+            let local = Local::find(arguments.local, &mut context)?;
+            export_directory(local, &context, &unfinished)
+        }
+        // Where no node runs, the only network on this machine is meant.
+        Some(Err(no_node)) => match Local::find(arguments.local, &mut context) {
+            Ok(local) if no_node.code() == "no-node" => export_directory(local, &context, &unfinished),
+            _ => Err(no_node),
+        },
     };
     let written = written.and_then(|blocks| {
         std::fs::rename(&unfinished, file).map_err(|error| unwritable(file, &error))?;
@@ -92,7 +100,14 @@ pub(crate) fn export(arguments: ExportArguments, mut context: Context) -> Result
 }
 
 /// Writes the chain of a directory; returns how many blocks.
-fn export_directory(handle: &NodeHandle, file: &Path) -> Result<u64, CliError> {
+fn export_directory(local: Local, context: &Context, file: &Path) -> Result<u64, CliError> {
+    let running = local.open(context)?;
+    let written = export_kept(running.handle(), file);
+    running.stop();
+    written
+}
+
+fn export_kept(handle: &NodeHandle, file: &Path) -> Result<u64, CliError> {
     let reader = handle.reader();
     let tip = reader.tip().0;
     let mut writer = begin(file, handle.genesis().identity())?;
@@ -111,10 +126,9 @@ fn export_directory(handle: &NodeHandle, file: &Path) -> Result<u64, CliError> {
 }
 
 /// Writes the chain of a running node; returns how many blocks.
-fn export_node(context: &Context, file: &Path) -> Result<u64, CliError> {
-    let client = context.client()?;
+fn export_node(client: &Client, context: &Context, file: &Path) -> Result<u64, CliError> {
     context.block_on(async {
-        let (network, status) = Network::ask(&client).await?;
+        let (network, status) = Network::ask(client).await?;
         let mut writer = begin(file, &network.identity())?;
         let mut progress = Progress::new("blocks written", status.height);
         for height in 1..=status.height {

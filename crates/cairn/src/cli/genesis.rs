@@ -347,7 +347,10 @@ fn show(file: &Path, json: bool) -> Result<(), CliError> {
     facts.add("reward", reward_text(section, &coins));
     let moves = if section.fees.moving { "moving with demand" } else { "frozen" };
     let burned = if section.fees.burn { "burned" } else { "paid to the producer" };
-    facts.add("base fee", format!("{} base units a unit of weight, {moves}, {burned}", section.fees.floor));
+    facts.add(
+        "base fee",
+        format!("{} a unit of weight, {moves}, {burned}", plural(section.fees.floor.0, "base unit")),
+    );
     facts.add(
         "block",
         format!(

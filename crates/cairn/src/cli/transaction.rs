@@ -306,7 +306,10 @@ fn show_body(facts: &mut Facts, body: &TransactionBody, network: &Network) -> Re
         facts.styled("pays", Style::Strong, format!("{} to {to}", network.coins(transfer.amount)));
     }
     facts.add("nonce", grouped(body.nonce.0));
-    facts.add("fee rate", format!("at most {} base units a unit of weight", body.max_fee_rate));
+    facts.add(
+        "fee rate",
+        format!("at most {} a unit of weight", output::plural(body.max_fee_rate.0, "base unit")),
+    );
     if body.valid_until != Height(0) {
         facts.add("valid until", format!("block {}", grouped(body.valid_until.0)));
     }

@@ -26,9 +26,9 @@ impl Progress {
             let bar =
                 ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr());
             let form = if total > 0 {
-                "{wide_bar:.cyan/dim} {human_pos}/{human_len} {msg}  {per_sec:.dim}  eta {eta}"
+                "{wide_bar:.cyan/dim} {human_pos}/{human_len} {msg}  eta {eta}"
             } else {
-                "{spinner} {human_pos} {msg}  {per_sec:.dim}"
+                "{spinner} {human_pos} {msg}"
             };
             if let Ok(style) = ProgressStyle::with_template(form) {
                 bar.set_style(style.progress_chars("━╸─"));

@@ -82,6 +82,7 @@ impl Table {
                 Side::Right => line.extend([blank, painted]),
             }
         }
+        line.truncate(line.trim_end().len());
         line.push('\n');
         line
     }
@@ -144,6 +145,13 @@ mod tests {
         ]);
         let expected = "   height  id       made\n        7  abc…def  now\n1,000,000  x        then\n";
         assert_eq!(table.to_text(false), expected);
+    }
+
+    #[test]
+    fn no_line_ends_in_blanks() {
+        let mut table = Table::new(&[left("a"), left("")]);
+        table.row([(Style::Plain, "long".to_owned()), (Style::Faint, String::new())]);
+        assert_eq!(table.to_text(true), "\u{1b}[2ma\u{1b}[0m\nlong\n");
     }
 
     #[test]

@@ -5,7 +5,6 @@ use crate::api::views::{EventView, TransactionState};
 use cairn_core::address::AddressPrefix;
 use cairn_node::Event;
 use cairn_node::mempool::DropReason;
-use std::sync::atomic::Ordering;
 
 /// The most ids of blocks that one event names.
 const IDS_MAX: usize = 1_000;
@@ -14,7 +13,8 @@ const IDS_MAX: usize = 1_000;
 pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: &mut Vec<EventView>) {
     match event {
         Event::Block { block, .. } => {
-            counts.blocks.fetch_add(1, Ordering::Relaxed);
+            counts.blocks.inc();
+            counts.confirmed.inc_by(u64::from(block.header().tx_count));
             let header = block.header();
             let (height, id) = (header.height.0, block.id().into());
             out.push(EventView::Block {
@@ -33,7 +33,7 @@ pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: 
             }));
         }
         Event::Reorganised { fork, from, to, depth, disconnected, connected } => {
-            counts.reorganisations.fetch_add(1, Ordering::Relaxed);
+            counts.reorganisations.inc();
             tracing::info!(fork = fork.0, %from, %to, depth, "chain reorganised");
             out.push(EventView::Reorg {
                 fork_height: fork.0,

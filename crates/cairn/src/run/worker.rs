@@ -204,7 +204,7 @@ impl Worker {
         // Whoever asked may have gone; then nobody wants the answer.
         match (self.waiting.remove(&request), outcome) {
             (Some(Waiting::Submit(parts)), Outcome::Submitted(outcomes)) => {
-                self.note_room(&outcomes);
+                self.count(&outcomes);
                 let mut outcomes = outcomes.into_iter();
                 for Part { ids, reply } in parts {
                     let judgements = ids.into_iter().zip(outcomes.by_ref());
@@ -218,13 +218,22 @@ impl Worker {
         }
     }
 
-    /// Remembers whether there was room on the disk the last time something was to be kept.
-    fn note_room(&self, outcomes: &[Result<Submitted, SubmitError>]) {
+    /// Counts what was taken and refused, and remembers whether there was room on the disk.
+    fn count(&self, outcomes: &[Result<Submitted, SubmitError>]) {
+        let Counts { accepted, refused, disk_full, .. } = &*self.counts;
         for outcome in outcomes {
             match outcome {
-                Ok(Submitted::Pending { .. }) => self.counts.disk_full.store(false, Ordering::Relaxed),
-                Err(SubmitError::DiskFull) => self.counts.disk_full.store(true, Ordering::Relaxed),
-                Ok(Submitted::Known { .. }) | Err(_) => {}
+                Ok(Submitted::Pending { .. }) => {
+                    accepted.inc();
+                    disk_full.store(false, Ordering::Relaxed);
+                }
+                Ok(Submitted::Known { .. }) => {}
+                Err(error) => {
+                    refused.inc();
+                    if *error == SubmitError::DiskFull {
+                        disk_full.store(true, Ordering::Relaxed);
+                    }
+                }
             }
         }
     }

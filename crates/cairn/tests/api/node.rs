@@ -32,9 +32,24 @@ impl TestNode {
 
     /// The devnet of a home directory.
     pub(crate) fn start_in(home: TempDir, flags: &[&str]) -> Self {
+        let command = ["devnet", "--json", "--port-base", "0"];
+        Self::spawn(home, &[&command, flags].concat())
+    }
+
+    /// A miner of a network of its own that makes blocks only when asked.
+    pub(crate) fn start_network(genesis: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let (file, data) = (home.path().join("genesis.toml"), home.path().join("chain"));
+        std::fs::write(&file, genesis).unwrap();
+        let flags = ["--role", "miner", "--producer", "alice", "--mine", "manual"];
+        let places = ["--genesis", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap()];
+        let command = ["node", "--json", "--api-bind", "127.0.0.1:0"];
+        Self::spawn(home, &[command.as_slice(), &places, &flags].concat())
+    }
+
+    fn spawn(home: TempDir, arguments: &[&str]) -> Self {
         let mut child = Command::new(program())
-            .args(["devnet", "--json", "--port-base", "0"])
-            .args(flags)
+            .args(arguments)
             .env("HOME", home.path())
             .env("XDG_CONFIG_HOME", home.path().join("config"))
             .env("XDG_DATA_HOME", home.path().join("data"))
@@ -49,7 +64,7 @@ impl TestNode {
         stdout.read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert_eq!(ready["ready"], true);
-        let api = ready["nodes"][0]["api"].as_str().unwrap();
+        let api = ready["api"].as_str().or_else(|| ready["nodes"][0]["api"].as_str()).unwrap();
         let address = api.strip_prefix("http://").unwrap().parse().unwrap();
         let token = std::fs::read_to_string(ready["token_file"].as_str().unwrap()).unwrap();
         Self { child, _stdout: stdout, home, address, token: token.trim().to_owned(), ready }
@@ -112,8 +127,9 @@ impl TestNode {
     /// All that a refused request must not change.
     pub(crate) fn snapshot(&self) -> Vec<Value> {
         let mut seen = vec![self.read("/v1/status"), self.read("/v1/mempool")];
-        for account in self.ready["accounts"].as_array().unwrap() {
-            seen.push(self.read(&format!("/v1/accounts/{}", account["address"].as_str().unwrap())));
+        for (_, key) in cairn_wallet::development_accounts() {
+            let address = key.address().to_text(&crate::sender::prefix());
+            seen.push(self.read(&format!("/v1/accounts/{address}")));
         }
         seen
     }

@@ -114,6 +114,24 @@ fn nobody_spends_more_than_the_balance() {
 }
 
 #[test]
+fn no_account_is_left_with_dust() {
+    let genesis = format!(
+        "[network]\nname = \"thrift\"\ndevnet = true\n[difficulty]\nmode = \"fixed\"\nfirst_work = 256\n\
+         [transactions]\nreserve = \"1\"\n[[allocation]]\naddress = \"{}\"\nbalance = \"10\"\n",
+        address("alice").to_text(&crate::sender::prefix())
+    );
+    let node = TestNode::start_network(&genesis);
+    let alice = Sender::new("alice", &node);
+    let coin = 100_000_000;
+    // The recipient would end with less than the reserve, and then the sender would.
+    assert_refused(&node, &alice.pay(0, coin - 1), 422, "below-reserve", "TX-13");
+    assert_refused(&node, &alice.pay(0, 9 * coin), 422, "below-reserve", "TX-13");
+    assert_eq!(node.post("/v1/transactions", &to_json(&alice.pay(0, coin))).status, 202);
+    node.mine(1);
+    assert_eq!(node.read("/v1/blocks/tip")["transaction_count"], json!(1));
+}
+
+#[test]
 fn a_payment_of_less_than_nothing_cannot_be_said() {
     let node = TestNode::start();
     let alice = Sender::new("alice", &node);
