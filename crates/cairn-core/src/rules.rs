@@ -208,8 +208,17 @@ fn check_sender(
     }
 }
 
-/// TX-13 for the sender, who has `left` before receiving, and for each recipient.
-fn check_reserve(
+/// Checks that every account that a transaction touches would end with at least `reserve`, where the
+/// sender has `left` before receiving.
+///
+/// # Errors
+///
+/// TX-13.
+///
+/// # Panics
+///
+/// If the sender has less than the transaction takes, which is for TX-12 to refuse before.
+pub fn check_reserve(
     state: &State,
     transaction: &CheckedTransaction,
     left: Amount,

@@ -59,6 +59,10 @@ pub trait Store {
     /// [`StoreError::Full`] if there is no room; none of them is then kept.
     fn keep_transactions(&mut self, transactions: &[&CheckedTransaction]) -> Result<(), StoreError>;
 
+    /// Notes that a block beside the chain is of no use any more: it breaks a rule, or better ones took
+    /// its place. Its bytes stay, but the next start is not given it.
+    fn forget(&mut self, id: &BlockId);
+
     /// Makes durable what was appended.
     ///
     /// # Errors

@@ -113,7 +113,8 @@ impl Chain {
             invalid: InvalidBlocks::default(),
             undo_window,
         };
-        chain.prune();
+        let lowest = chain.lowest_kept();
+        chain.tree.prune(lowest);
         chain
     }
 
@@ -173,7 +174,7 @@ impl Chain {
         let (id, header) = (block.id(), block.header());
         let parent = self.tree.get(&header.parent).expect("judge_place found the parent");
         if let Err(error) = self.consensus.check_header(header, &parent.next) {
-            return Ok(Import::refused(self.condemn(id, error.into())));
+            return Ok(Import::refused(self.condemn(id, error.into(), store)));
         }
         if let Source::Outside { now } = source {
             // A block from the future is not judged: the clock that is wrong may be this one.
@@ -266,7 +267,7 @@ impl Chain {
             Ok(executed) => executed,
             Err(error) => {
                 self.take_back();
-                return Ok(Import::refused(self.condemn(block.id(), error)));
+                return Ok(Import::refused(self.condemn(block.id(), error, store)));
             }
         };
         if !append(&block, source, store).inspect_err(|_| self.take_back())? {
@@ -280,7 +281,7 @@ impl Chain {
             [ConnectedBlock { block: Arc::clone(&block), undo, touched: executed.touched, history }];
         store.advance(Advance { fork, connected: &connected }, &mut self.state)?;
         self.tree.push(block.id(), entry);
-        self.prune();
+        self.prune(store);
         let change = ChainChange {
             fork,
             from,
@@ -308,7 +309,7 @@ impl Chain {
             return Ok(Import::refused(BlockRefusal::DiskFull));
         }
         if let Room::InPlaceOf(worst) = room {
-            self.tree.remove_with_descendants(&worst);
+            self.drop_branch(&worst, store);
         }
         let is_better = self.is_better(&entry);
         self.tree.insert_side(id, entry);
@@ -380,20 +381,34 @@ impl Chain {
     }
 
     /// Remembers an invalid block, unless other bytes with its id can be valid.
-    fn condemn(&mut self, id: BlockId, error: BlockError) -> BlockRefusal {
+    fn condemn(&mut self, id: BlockId, error: BlockError, store: &mut dyn Store) -> BlockRefusal {
         if error.condemns_id() {
             self.invalid.insert(id);
-            for descendant in self.tree.remove_with_descendants(&id) {
+            for descendant in self.drop_branch(&id, store) {
                 self.invalid.insert(descendant);
             }
         }
         BlockRefusal::Invalid { block: id, error }
     }
 
+    /// Forgets a block beside the chain and all that stands on it; returns their ids.
+    fn drop_branch(&mut self, first: &BlockId, store: &mut dyn Store) -> Vec<BlockId> {
+        let removed = self.tree.remove_with_descendants(first);
+        for id in &removed {
+            store.forget(id);
+        }
+        removed
+    }
+
     /// Forgets what lies too deep to be undone.
-    fn prune(&mut self) {
-        let lowest = Height(self.height().0.saturating_sub(self.undo_window));
-        self.tree.prune(lowest);
+    fn prune(&mut self, store: &mut dyn Store) {
+        for id in self.tree.prune(self.lowest_kept()) {
+            store.forget(&id);
+        }
+    }
+
+    fn lowest_kept(&self) -> Height {
+        Height(self.height().0.saturating_sub(self.undo_window))
     }
 
     fn state_root(&mut self) -> StateRoot {

@@ -44,6 +44,8 @@ pub struct MemoryStore {
     accounts: Vec<(StatePath, Account)>,
     reserved: Vec<(StatePath, Vec<u8>)>,
     transactions: Vec<CheckedTransaction>,
+    /// The blocks beside the chain that the node has no use for.
+    forgotten: BTreeSet<BlockId>,
     syncs: u64,
 }
 
@@ -60,6 +62,7 @@ impl MemoryStore {
             accounts: state.accounts().collect(),
             reserved: state.reserved_entries().map(|(path, value)| (path, value.to_vec())).collect(),
             transactions: Vec::new(),
+            forgotten: BTreeSet::new(),
             syncs: 0,
         }
     }
@@ -94,7 +97,7 @@ impl MemoryStore {
             base = Some(consensus.parent_of_next(header, *id, base.as_ref(), |_| {}));
         }
         let on_chain: BTreeSet<BlockId> = self.chain.iter().map(|(id, _)| *id).collect();
-        let is_beside = |id: &&BlockId| !on_chain.contains(*id);
+        let is_beside = |id: &&BlockId| !on_chain.contains(*id) && !self.forgotten.contains(*id);
         let side = self.log.iter().skip(self.lost).filter(is_beside);
         let side = side.filter_map(|id| Some((*id, self.blocks.get(id)?.0.clone()))).collect();
         Loaded {
@@ -140,6 +143,7 @@ impl Store for MemoryStore {
     fn append(&mut self, block: &CheckedBlock) -> Result<(), StoreError> {
         self.check_writable()?;
         let kept = (block.header().clone(), Arc::clone(block.bytes()));
+        self.forgotten.remove(&block.id());
         if self.blocks.insert(block.id(), kept).is_none() {
             self.log.push(block.id());
         }
@@ -188,6 +192,10 @@ impl Store for MemoryStore {
         self.check_writable()?;
         self.transactions.extend(transactions.iter().copied().cloned());
         Ok(())
+    }
+
+    fn forget(&mut self, id: &BlockId) {
+        self.forgotten.insert(*id);
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {

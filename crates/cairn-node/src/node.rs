@@ -109,7 +109,11 @@ impl Node {
         block: CheckedBlock,
         store: &mut dyn Store,
     ) -> Result<(), StoreError> {
+        let id = block.id();
         let import = self.chain.import(Arc::new(block), Source::OwnLog, store)?;
+        if matches!(import.verdict, Err(_) | Ok(Imported::Unconnected { .. })) {
+            store.forget(&id);
+        }
         if let Some(mut change) = import.change {
             self.mempool.follow(&mut change, now, &view_of(&self.chain));
         }
@@ -132,8 +136,7 @@ impl Node {
         let mut returned: Vec<Arc<CheckedTransaction>> =
             self.mempool.newest().filter(|it| !kept.contains(&it.id())).cloned().collect();
         returned.reverse();
-        keep_returned(&returned, store)?;
-        Ok(())
+        keep_returned(&returned, store)
     }
 
     /// Takes transactions, keeps them on disk in one call, and answers for each.

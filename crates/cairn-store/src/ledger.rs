@@ -392,6 +392,10 @@ impl Store for Ledger {
         self.mempool.write_through().map_err(failure)
     }
 
+    fn forget(&mut self, id: &BlockId) {
+        self.side.remove(id);
+    }
+
     fn sync(&mut self) -> Result<(), Failure> {
         self.blocks.sync().map_err(failure)?;
         self.mempool.sync().map_err(failure)?;

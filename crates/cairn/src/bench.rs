@@ -3,6 +3,12 @@
 //! The limit of an import is verifying its signatures and nothing else, on all cores. Wall time on
 //! a shared machine says little, so every figure also gives the processor time of an operation.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures are for people, and the sizes here are small"
+)]
+
 mod chain;
 mod http;
 mod import;
@@ -234,9 +240,11 @@ fn measure_empty_import(
 
 fn measure_log(scratch: &std::path::Path, quick: bool, figures: &mut Vec<Figure>) -> Result<(), BenchError> {
     let times = if quick { 50 } else { 300 };
-    for (name, bytes, group) in
-        [("log, blocks of 900 KB", 900_000, 1), ("log, 200 B, one a sync", 200, 1), ("log, 200 B, 100 a sync", 200, 100)]
-    {
+    for (name, bytes, group) in [
+        ("log, blocks of 900 KB", 900_000, 1),
+        ("log, 200 B, one a sync", 200, 1),
+        ("log, 200 B, 100 a sync", 200, 100),
+    ] {
         let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
         let (records, spent) = parts::append_log(directory.path(), bytes, group, times);
         let megabytes = spent.rate(records) * bytes as f64 / 1e6;
@@ -279,8 +287,11 @@ fn print_table(report: &Report) {
     ]);
     for figure in &report.figures {
         let optional = |value: Option<f64>| value.map(number).unwrap_or_default();
-        let parts: Vec<String> =
-            figure.parts.iter().map(|part| format!("{} {} {}", part.name, number(part.value), part.unit)).collect();
+        let parts: Vec<String> = figure
+            .parts
+            .iter()
+            .map(|part| format!("{} {} {}", part.name, number(part.value), part.unit))
+            .collect();
         table.row([
             (Style::Plain, figure.name.clone()),
             (Style::Strong, number(figure.value)),

@@ -45,6 +45,9 @@ struct State<I, T, E> {
     is_over: bool,
 }
 
+/// Blocks that are checked together, or why the source failed.
+type Chunk<T, E> = Vec<Result<Item<T>, E>>;
+
 /// A block that was checked, or why the source failed.
 type Checked<T, E> = Result<(T, Result<CheckedBlock, BlockError>), E>;
 
@@ -95,8 +98,7 @@ pub fn check_in_order<T: Send, E: Send>(
         working: threads,
         is_over: false,
     };
-    let line =
-        Line { state: Mutex::new(state), changed: Condvar::new(), ahead: CHUNKS_AHEAD_MAX + threads };
+    let line = Line { state: Mutex::new(state), changed: Condvar::new(), ahead: CHUNKS_AHEAD_MAX + threads };
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -121,7 +123,7 @@ pub fn check_in_order<T: Send, E: Send>(
 }
 
 /// Takes the next blocks from the source; waits while too much is ahead. None when there are none.
-fn take_chunk<I, T, E>(line: &Line<I, T, E>) -> Option<(usize, Vec<Result<Item<T>, E>>)>
+fn take_chunk<I, T, E>(line: &Line<I, T, E>) -> Option<(usize, Chunk<T, E>)>
 where
     I: Iterator<Item = Result<Item<T>, E>>,
 {
@@ -162,5 +164,84 @@ fn next_checked<I, T, E>(line: &Line<I, T, E>) -> Option<Vec<Checked<T, E>>> {
             return None;
         }
         state = line.wait(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_core::codec::DecodeError;
+
+    /// A check that refuses every block, later ones sooner, so that the order is put to the test.
+    fn refuse(bytes: &[u8]) -> BlockError {
+        let mut rounds = 2_000 - bytes.len();
+        while rounds > 0 {
+            rounds = std::hint::black_box(rounds - 1);
+        }
+        BlockError::Form(DecodeError::Trailing { at: bytes.len(), extra: 0 })
+    }
+
+    fn source(count: usize) -> impl Iterator<Item = Result<Item<usize>, &'static str>> {
+        (0..count).map(|number| Ok((number, vec![0; number % 2_000].into())))
+    }
+
+    #[test]
+    fn blocks_come_out_in_the_order_in_which_they_went_in() {
+        for threads in [1, 2, 5] {
+            let mut seen = Vec::new();
+            let outcome = check_in_order(
+                source(1_000),
+                threads,
+                |bytes| Err(refuse(&bytes)),
+                |number, checked| {
+                    let at = number % 2_000;
+                    assert_eq!(
+                        checked.unwrap_err(),
+                        BlockError::Form(DecodeError::Trailing { at, extra: 0 })
+                    );
+                    seen.push(number);
+                    Ok(())
+                },
+            );
+            assert_eq!(outcome, Ok(()));
+            assert_eq!(seen, (0..1_000).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_source_ends_the_work_at_its_place() {
+        let source = source(500).chain([Err("torn")]).chain(source(500));
+        let mut applied = 0;
+        let outcome = check_in_order(
+            source,
+            3,
+            |bytes| Err(refuse(&bytes)),
+            |_, _| {
+                applied += 1;
+                Ok(())
+            },
+        );
+        assert_eq!((outcome, applied), (Err("torn"), 500));
+    }
+
+    #[test]
+    fn an_error_of_the_caller_ends_the_work() {
+        let mut applied = 0;
+        let outcome = check_in_order(
+            source(100_000),
+            2,
+            |bytes| Err(refuse(&bytes)),
+            |number, _| {
+                applied += 1;
+                if number == 300 { Err("enough") } else { Ok(()) }
+            },
+        );
+        assert_eq!((outcome, applied), (Err("enough"), 301));
+    }
+
+    #[test]
+    #[should_panic(expected = "a scoped thread panicked")]
+    fn a_panic_of_a_check_reaches_the_caller() {
+        let _ = check_in_order(source(100), 2, |_| panic!("broken"), |_, _| Ok(()));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Twenty rounds in every check; `cargo xtask kill --rounds N` runs more.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -120,13 +122,15 @@ fn a_killed_node_finds_everything_it_acknowledged() {
                 while !over.load(Ordering::Relaxed) {
                     for (sender, nonce) in senders.iter().zip(&mut nonces) {
                         let to = key(sender.wrapping_add(1) % SENDERS).address();
-                        let batch: Vec<Transaction> =
-                            (0..BATCH).map(|n| transfer(&genesis, &key(*sender), *nonce + n, to, 1)).collect();
+                        let batch: Vec<Transaction> = (0..BATCH)
+                            .map(|n| transfer(&genesis, &key(*sender), *nonce + n, to, 1))
+                            .collect();
                         let bytes: Vec<u8> = batch.iter().flat_map(Transaction::to_bytes).collect();
                         let Some(answer) = post(port, "/v1/transactions", &bytes) else { return };
                         let mut promised = promised.lock().unwrap();
                         for result in answer.json().as_array().into_iter().flatten() {
-                            if let Some(id) = result["id"].as_str().filter(|_| result["status"] == "pending") {
+                            if let Some(id) = result["id"].as_str().filter(|_| result["status"] == "pending")
+                            {
                                 promised.transactions.insert(id.to_owned());
                                 *nonce += 1;
                             }

@@ -52,18 +52,18 @@ impl Chain {
                     break;
                 }
                 Err(BranchFailure::Invalid { block, error }) => {
-                    let refusal = self.condemn(block, error);
-                    self.tree.remove_with_descendants(&block);
+                    let refusal = self.condemn(block, error, store);
+                    self.drop_branch(&block, store);
                     choice.failures.push(refusal);
                 }
                 Err(BranchFailure::BelowUndoWindow { found, lowest }) => {
                     let (_, path) = self.tree.path_to(&best);
                     let first = path.first().copied().unwrap_or(best);
-                    self.tree.remove_with_descendants(&first);
+                    self.drop_branch(&first, store);
                     choice.failures.push(BlockRefusal::BelowUndoWindow { found, lowest });
                 }
                 Err(BranchFailure::BlockMissing { block }) => {
-                    self.tree.remove_with_descendants(&block);
+                    self.drop_branch(&block, store);
                 }
             }
         }
@@ -101,7 +101,7 @@ impl Chain {
         let disconnected_ids: Vec<BlockId> = self.chain_above(fork);
         let disconnected = self.read_blocks(&disconnected_ids, store)?;
         self.tree.switch(fork, &path);
-        self.prune();
+        self.prune(store);
         let connected = connected.into_iter().map(|connected| connected.block).zip(totals).collect();
         // Where a branch is left, everybody's balance may be another.
         let paid = Vec::new();

@@ -202,16 +202,19 @@ impl Tree {
         removed
     }
 
-    /// Removes the chain below `lowest`, and the branches that leave it there.
-    pub(super) fn prune(&mut self, lowest: Height) {
+    /// Removes the chain below `lowest`, and the branches that leave it there; returns the ids of the
+    /// latter's blocks.
+    pub(super) fn prune(&mut self, lowest: Height) -> Vec<BlockId> {
+        let mut removed = Vec::new();
         while self.lowest < lowest && self.chain.len() > 1 {
             let id = self.chain.pop_front().expect("the chain is never empty");
             self.lowest = self.lowest.next();
             for beside in self.children_beside(&id) {
-                self.remove_with_descendants(&beside);
+                removed.extend(self.remove_with_descendants(&beside));
             }
             self.entries.remove(&id);
         }
+        removed
     }
 
     fn entry(&self, id: &BlockId) -> &Entry {

@@ -7,6 +7,7 @@ use super::{
 use cairn_core::account::Account;
 use cairn_core::address::Address;
 use cairn_core::numbers::{Amount, FeeRate, Height, Nonce, Timestamp};
+use cairn_core::rules::check_reserve;
 use cairn_core::transaction::{CheckedTransaction, TransactionError};
 use std::sync::Arc;
 
@@ -280,8 +281,12 @@ fn check_alone(
     }
     // TX-12 > The sender has the amounts and the fee; here the greatest fee.
     let (balance, needed) = (account.balance, transaction.cost_max());
-    if needed > balance {
+    let Some(left) = balance.checked_sub(needed) else {
         return Err(TransactionError::InsufficientBalance { balance, needed }.into());
+    };
+    // TX-13 > Every account that a transaction touches ends with at least the reserve.
+    if arrival == Arrival::First {
+        check_reserve(view.state, transaction, left, view.rules.section().reserve)?;
     }
     Ok(account)
 }

@@ -401,19 +401,32 @@ fn a_transaction_below_a_raised_base_fee_waits_and_says_so() {
 }
 
 #[test]
-fn tx_13_a_transaction_below_the_reserve_waits_and_says_so() {
+fn tx_13_a_transaction_that_leaves_dust_is_refused() {
     let mut section = section();
     section.reserve = units(1_000);
     let mut bench = Bench::new(&Network::new(section), miner());
-    let stuck = bench.submit(ALICE.sends(0).to(Person(50), 999)).unwrap();
-    bench.mine(1);
     let rule = TransactionError::BelowReserve { found: units(999), reserve: units(1_000) };
-    assert_eq!(waits(&bench, &stuck), Waits::Rule(rule));
-    bench.submit(BOB.sends(0).to(Person(50), 1_000)).unwrap();
+    assert_eq!(bench.submit(ALICE.sends(0).to(Person(50), 999)), Err(rule.into()));
+    assert_eq!(bench.node.mempool_status().transactions, 0);
+    bench.submit(ALICE.sends(0).to(Person(50), 1_000)).unwrap();
+    bench.mine(1);
+    bench.submit(ALICE.sends(1).to(Person(50), 1)).unwrap();
+}
+
+#[test]
+fn tx_13_a_transaction_below_the_reserve_after_earlier_ones_waits_and_says_so() {
+    let mut section = section();
+    section.reserve = units(5_000);
+    let mut bench = Bench::new(&Network::new(section), miner());
+    bench.submit(ALICE.sends(0).to(BOB, RICH / 2)).unwrap();
+    // Both greatest fees are covered, but what they leave is below the reserve.
+    let stuck = bench.submit(ALICE.sends(1).to(BOB, RICH / 2 - 2 * 1_980)).unwrap();
+    bench.mine(1);
+    assert!(matches!(waits(&bench, &stuck), Waits::Rule(TransactionError::BelowReserve { .. })));
+    bench.submit(CAROL.sends(0).to(ALICE, 10_000)).unwrap();
     bench.mine(1);
     bench.mine(1);
     assert!(bench.node.pending(&stuck).is_none());
-    assert_eq!(bench.balance(Person(50)), 1_999);
 }
 
 #[test]

@@ -95,16 +95,20 @@ fn on_transaction_a_block_is_due_as_soon_as_something_waits_and_the_next_takes_t
 #[test]
 fn on_transaction_no_block_is_made_of_what_no_block_can_hold() {
     let mut section = section();
-    section.reserve = cairn_core::numbers::Amount::from_units(100);
+    section.reserve = cairn_core::numbers::Amount::from_units(5_000);
     let network = Network::new(section);
     let mut bench = Bench::new(&network, miner_in(MiningMode::OnTransaction));
-    bench.submit(ALICE.sends(0).to(Person(99), 1)).unwrap();
-    assert!(bench.job.is_none());
-    bench.submit(BOB.sends(0).to(Person(99), 100)).unwrap();
+    bench.submit(ALICE.sends(0).to(BOB, RICH / 2)).unwrap();
     assert_eq!(in_job(&bench), (1, 1));
+    // The balance covers the greatest fees of both, but what is left then is below the reserve.
+    bench.submit(ALICE.sends(1).to(BOB, RICH / 2 - 2 * 1_980)).unwrap();
     bench.seal();
-    // Now the first one can be held.
+    assert!(bench.job.is_none());
+    bench.submit(CAROL.sends(0).to(ALICE, 10_000)).unwrap();
     assert_eq!(in_job(&bench), (2, 1));
+    bench.seal();
+    // Now it can be held.
+    assert_eq!(in_job(&bench), (3, 1));
 }
 
 #[test]

@@ -127,11 +127,18 @@ fn flush(
     job: &Job,
     identity: [u8; 32],
 ) -> Result<(), StoreError> {
+    let lock = || shared.database.write().unwrap_or_else(PoisonError::into_inner);
+    let mut database = lock();
+    if database.is_none() {
+        // There was no room even to open it again.
+        *database = Some(opening::open_database(disk, cache_bytes)?);
+    }
+    drop(database);
     let outcome = write(shared, job, identity);
     if let Err(error) = &outcome
         && error.is_full()
     {
-        let mut database = shared.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut database = lock();
         // Closed first: two of them on one file would not know of each other.
         *database = None;
         *database = Some(opening::open_database(disk, cache_bytes)?);

@@ -61,17 +61,29 @@ pub(super) fn measure_node(scratch: &Path, quick: bool, figures: &mut Vec<Figure
         ("node, submit 100, 8 connections", 8, 100),
     ] {
         note(name.trim_start_matches("node, "));
-        let load = Load::new(make(if connections == 1 && batch == 1 { count / 5 } else { count }), connections, batch);
+        let load = Load::new(
+            make(if connections == 1 && batch == 1 { count / 5 } else { count }),
+            connections,
+            batch,
+        );
         figures.push(load.run(&node, name)?);
     }
-    figures.push(Figure::new("node, memory loaded", node.resident_bytes().map_or(f64::NAN, mebibytes), "MiB"));
+    figures.push(Figure::new(
+        "node, memory loaded",
+        node.resident_bytes().map_or(f64::NAN, mebibytes),
+        "MiB",
+    ));
 
     // What was made durable survives the kill, so a restart has the whole chain to answer for.
     let height = height(&node).ok_or(BenchError::Node { what: "gave no status", source: None })?;
     node.kill();
     let (node, took) = NodeProcess::start(&file, directory.path(), &producer)?;
     let killed = Figure::new("node, restart after kill", took.as_secs_f64() * 1e3, "ms");
-    figures.push(killed.part("blocks", height as f64, "").part("transfers", total_transfers(count) as f64, ""));
+    figures.push(killed.part("blocks", height as f64, "").part(
+        "transfers",
+        total_transfers(count) as f64,
+        "",
+    ));
     stop(&node, directory.path());
     drop(node);
     let (node, took) = NodeProcess::start(&file, directory.path(), &producer)?;

@@ -21,10 +21,15 @@ pub(super) struct NodeProcess {
 impl NodeProcess {
     /// Starts a node on `directory` that makes a block as soon as a transaction waits, and waits for
     /// its first answer. Returns how long that took.
-    pub(super) fn start(genesis: &Path, directory: &Path, producer: &str) -> Result<(Self, Duration), BenchError> {
+    pub(super) fn start(
+        genesis: &Path,
+        directory: &Path,
+        producer: &str,
+    ) -> Result<(Self, Duration), BenchError> {
         let failed = |what, source| BenchError::Node { what, source: Some(Box::new(source)) };
         let program = std::env::current_exe().map_err(|error| failed("cannot be found", error))?;
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(|error| failed("has no port", error))?;
+        let free =
+            std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(|error| failed("has no port", error))?;
         let port = free.local_addr().map_err(|error| failed("has no port", error))?.port();
         drop(free);
         let start = Instant::now();

@@ -51,7 +51,13 @@ pub(crate) fn genesis(senders: u8) -> Genesis {
 }
 
 /// A signed transfer of some units.
-pub(crate) fn transfer(genesis: &Genesis, from: &SigningKey, nonce: u64, to: Address, units: u64) -> Transaction {
+pub(crate) fn transfer(
+    genesis: &Genesis,
+    from: &SigningKey,
+    nonce: u64,
+    to: Address,
+    units: u64,
+) -> Transaction {
     let body = TransactionBody {
         version: 1,
         nonce: Nonce(nonce),
