@@ -5,6 +5,8 @@
 
 mod toolchain;
 
+use std::io::ErrorKind;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::report::{Painter, Refusal};
@@ -28,6 +30,7 @@ pub(crate) const QUICK: &[Step] = &[
 
 /// What builds the workspace.
 const SLOW: &[Step] = &[
+    Step { name: "spec", run: spec },
     Step { name: "clippy", run: clippy },
     Step { name: "tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
@@ -97,6 +100,25 @@ fn format(repository: &Repository) -> Result<String, Refusal> {
     let root = format!("{}/", repository.root.display());
     let findings = String::from_utf8_lossy(&printed).lines().map(|line| line.replace(&root, "")).collect();
     Err(Refusal { findings, advice: advice.to_owned() })
+}
+
+/// Recomputes the specification's vectors with the program that was written from its pages alone.
+fn spec(repository: &Repository) -> Result<String, Refusal> {
+    let mut command = Command::new("python3");
+    command.arg("docs/spec/check.py").current_dir(&repository.root);
+    let advice = "docs/spec and its vectors disagree: find out which of them is right";
+    match command.output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok("skipped: no python3 here".to_owned()),
+        Err(error) => Err(Refusal::new(format!("python3 cannot be started: {error}"), advice)),
+        Ok(output) if output.status.success() => {
+            Ok("an independent program agrees with every vector".to_owned())
+        }
+        Ok(output) => {
+            let printed = [output.stdout, output.stderr].concat();
+            let findings = String::from_utf8_lossy(&printed).lines().map(str::to_owned).collect();
+            Err(Refusal { findings, advice: advice.to_owned() })
+        }
+    }
 }
 
 fn clippy(repository: &Repository) -> Result<String, Refusal> {

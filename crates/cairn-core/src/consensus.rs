@@ -68,7 +68,7 @@ pub enum HeaderError {
     Target {
         /// The target found.
         found: CompactTarget,
-        /// The target that follows.
+        /// The target that follows; the easiest that can, where the parent is not known.
         expected: CompactTarget,
     },
     /// HDR-5: the base fee is the one that follows from the parent.
@@ -219,11 +219,17 @@ impl Consensus {
     ///
     /// # Errors
     ///
-    /// SEA-1 to SEA-5.
+    /// SEA-1 to SEA-5, and HDR-4 where no parent leads to the target.
     pub fn check_seal(&self, header: &Header, seal: &Seal, id: &BlockId) -> Result<(), HeaderError> {
         let mode = &self.rules.section().mode;
         // SEA-2 > The target is a canonical compact target.
         let target = header.target.expand().map_err(HeaderError::TargetForm)?;
+        // HDR-4 > No easier target follows from any parent. Here, because else whoever writes an easy
+        // target would pay nothing for what the rest of a block costs to check.
+        let easiest = self.easiest_target();
+        if easiest.expand().is_ok_and(|easiest| target > easiest) {
+            return Err(HeaderError::Target { found: header.target, expected: easiest });
+        }
         // SEA-3 > The id is at most the target.
         if !target.is_met_by(id) {
             return Err(HeaderError::TooLittleWork { id: *id, target });
@@ -324,6 +330,11 @@ impl Consensus {
             }
             _ => first,
         }
+    }
+
+    /// The easiest target that a block can have.
+    fn easiest_target(&self) -> CompactTarget {
+        self.rules.section().target_limit
     }
 
     /// What a block weighs in the choice between branches.

@@ -386,9 +386,19 @@ impl Store for Ledger {
     }
 
     fn keep_transactions(&mut self, transactions: &[&CheckedTransaction]) -> Result<(), Failure> {
+        // One record, so that a full disk takes all of them or none; only more than a segment holds
+        // are several.
+        let maximum = self.mempool.record_bytes_max();
+        let mut record = Vec::new();
         for transaction in transactions {
-            self.mempool.append(&transaction.transaction().to_bytes()).map_err(failure)?;
+            let bytes = transaction.transaction().to_bytes();
+            if !record.is_empty() && record.len() + bytes.len() > maximum {
+                self.mempool.append(&record).map_err(failure)?;
+                record.clear();
+            }
+            record.extend(bytes);
         }
+        self.mempool.append(&record).map_err(failure)?;
         self.mempool.write_through().map_err(failure)
     }
 

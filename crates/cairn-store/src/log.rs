@@ -267,6 +267,11 @@ impl Log {
         self.shared.start()
     }
 
+    /// The most bytes that a record can have.
+    pub fn record_bytes_max(&self) -> usize {
+        self.settings.segment_bytes.saturating_sub(HEADER_BYTES + FRAME_BYTES) as usize
+    }
+
     /// How many bytes the log takes, those that are not synced included.
     pub fn bytes(&self) -> u64 {
         self.shared.bytes() + u64::from(self.tail() - self.synced)
@@ -320,10 +325,10 @@ impl Log {
 
     /// The length of the bytes, and that of the whole record.
     fn measure(&self, bytes: &[u8]) -> Result<(u32, u32), StoreError> {
-        let maximum = self.settings.segment_bytes.saturating_sub(HEADER_BYTES + FRAME_BYTES);
+        let maximum = self.record_bytes_max();
         match u32::try_from(bytes.len()) {
-            Ok(length) if length <= maximum => Ok((length, length + FRAME_BYTES)),
-            _ => Err(StoreError::RecordTooLong { found: bytes.len(), maximum: maximum as usize }),
+            Ok(length) if bytes.len() <= maximum => Ok((length, length + FRAME_BYTES)),
+            _ => Err(StoreError::RecordTooLong { found: bytes.len(), maximum }),
         }
     }
 

@@ -82,7 +82,8 @@ fn a_full_disk_refuses_new_work_and_recovers_when_there_is_room() {
             break refusal;
         }
         // The mempool takes no more than its share; blocks must keep pace.
-        let waiting = connection.get("/v1/status").unwrap().json()["mempool"]["transactions"].as_u64().unwrap();
+        let waiting =
+            connection.get("/v1/status").unwrap().json()["mempool"]["transactions"].as_u64().unwrap();
         if waiting > 900 {
             std::thread::yield_now();
         }
@@ -96,7 +97,10 @@ fn a_full_disk_refuses_new_work_and_recovers_when_there_is_room() {
     let single = transfer(&genesis, &key(1), 0, key(2).address(), 1);
     let refused = connection.post("/v1/transactions", &single.to_bytes()).unwrap();
     assert!(refused.status == 503 || refused.status == 202, "{}", refused.status);
-    assert_eq!(connection.get("/readyz").map(|answer| answer.status == 200 || answer.status == 503), Some(true));
+    assert_eq!(
+        connection.get("/readyz").map(|answer| answer.status == 200 || answer.status == 503),
+        Some(true)
+    );
 
     // With room again the node goes on by itself.
     std::fs::remove_file(&ballast).unwrap();

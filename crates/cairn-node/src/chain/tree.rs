@@ -126,7 +126,12 @@ impl Tree {
 
     /// The branches beside the chain, those with the most work first.
     pub(crate) fn branches(&self) -> Vec<Branch> {
-        let mut branches: Vec<Branch> = self.leaves().map(|(id, entry)| self.branch(id, entry)).collect();
+        let forks = self.forks();
+        let branch = |(id, entry): (&BlockId, &Entry)| {
+            let (fork, height) = (*forks.get(id)?, entry.header.height);
+            Some(Branch { fork, tip: *id, height, blocks: height.0 - fork.0, work: entry.work })
+        };
+        let mut branches: Vec<Branch> = self.leaves().filter_map(branch).collect();
         branches.sort_unstable_by(|a, b| b.work.cmp(&a.work).then(a.tip.cmp(&b.tip)));
         branches
     }
@@ -231,10 +236,19 @@ impl Tree {
         self.side.iter().filter(move |id| !parents.contains(*id)).map(|id| (id, self.entry(id)))
     }
 
-    fn branch(&self, tip: &BlockId, entry: &Entry) -> Branch {
-        let (fork, path) = self.path_to(tip);
-        let blocks = u64::try_from(path.len()).expect("limited to SIDE_BLOCKS_MAX");
-        Branch { fork, tip: *tip, height: entry.header.height, blocks, work: entry.work }
+    /// Where each block beside the chain leaves it. One pass from the lowest up: to walk each branch
+    /// down would take long where thousands share a long stem.
+    fn forks(&self) -> BTreeMap<BlockId, Height> {
+        let mut by_height: Vec<(Height, BlockId)> =
+            self.side.iter().map(|id| (self.entry(id).header.height, *id)).collect();
+        by_height.sort_unstable();
+        let mut forks = BTreeMap::new();
+        for (height, id) in by_height {
+            let below = forks.get(&self.entry(&id).header.parent).copied();
+            let fork = below.unwrap_or_else(|| height.previous().expect("block 0 is on the chain"));
+            forks.insert(id, fork);
+        }
+        forks
     }
 
     /// A block beside the chain and all that stands on it, parents first.

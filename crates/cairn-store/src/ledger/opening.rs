@@ -3,6 +3,7 @@
 use std::sync::{Arc, RwLock};
 
 use cairn_core::block::Header;
+use cairn_core::codec::{Decode as _, Reader};
 use cairn_core::consensus::{Consensus, Parent};
 use cairn_core::genesis::Genesis;
 use cairn_core::hash::{BlockId, StatePath};
@@ -10,6 +11,7 @@ use cairn_core::history::{History, HistoryNode};
 use cairn_core::numbers::{FeeRate, Height};
 use cairn_core::state::{State, Undo};
 use cairn_core::store::Loaded;
+use cairn_core::transaction::Transaction;
 use redb::ReadableDatabase as _;
 
 use super::accounts::{AccountRows, AccountsReader, AccountsWriter, encode_all};
@@ -99,8 +101,10 @@ fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Res
     let log_end = tip.map(|tip| tip.log_end);
     let (mut blocks, opened_blocks) = Log::open(blocks, "blocks", identity, settings.log, log_end)?;
     let (mempool, opened_mempool) = Log::open(mempool, "mempool", identity, settings.log, None)?;
-    let transactions =
-        mempool.scan(mempool.start()).map(|record| Ok(record?.1)).collect::<Result<Vec<_>, StoreError>>()?;
+    let mut transactions = Vec::new();
+    for record in mempool.scan(mempool.start()) {
+        split_transactions(&record?.1, &mut transactions);
+    }
     let is_new = blocks.end() == blocks.start();
     let first = begin_log(&mut blocks, genesis)?;
 
@@ -146,6 +150,20 @@ fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Res
     };
     let torn = [opened_blocks.torn, opened_mempool.torn];
     Ok(Opened { ledger, loaded, replay, replay_bytes, transactions, rebuilt, torn })
+}
+
+/// Takes apart a record of the mempool's log: transactions one behind the other. What is none is
+/// handed on as it is, for whoever judges them.
+fn split_transactions(record: &[u8], transactions: &mut Vec<Vec<u8>>) {
+    let mut reader = Reader::new(record);
+    while reader.remaining() > 0 {
+        let start = reader.position();
+        if Transaction::decode(&mut reader).is_err() {
+            transactions.push(record.get(start..).unwrap_or_default().to_vec());
+            return;
+        }
+        transactions.push(reader.since(start).to_vec());
+    }
 }
 
 /// Opens the database, or creates it empty.
