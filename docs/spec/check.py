@@ -924,6 +924,7 @@ def check_alone(data, section, identity):
 
     target = expand(header["target"])
     require(target is not None, "SEA-2")
+    require(target <= expand(section["target_limit"]), "HDR-4")
     require(int.from_bytes(block["id"], "big") <= target, "SEA-3")
     permit = section["mode"]["name"] == "pow+permit"
     require(seal["kind"] == ("permit" if permit else "work"), "SEA-1")
