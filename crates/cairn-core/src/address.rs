@@ -21,7 +21,6 @@ pub const PREFIX_BYTES_MAX: usize = 16;
 
 /// Why a text is not an address of this network (BIP-350).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum AddressError {
     /// ADR-1: an address is a bech32m text.
     #[error("this is not an address: an address looks like {expected}1…")]

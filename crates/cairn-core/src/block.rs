@@ -175,7 +175,6 @@ pub struct CheckedBlock {
 
 /// A block breaks a rule. Each numbered variant is one rule of `docs/spec/04-validity.md`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum BlockError {
     /// BLK-1: the bytes are one sealed block in canonical form, within the limit of all networks.
     #[error("the bytes are not a block")]

@@ -43,7 +43,6 @@ pub fn decode_exact<T: Decode>(bytes: &[u8]) -> Result<T, DecodeError> {
 
 /// Why bytes are not the canonical encoding of a value; `at` is the offset in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum DecodeError {
     /// BYT-1: the bytes end inside a value.
     #[error("bytes end at {at}, {needed} more are needed")]

@@ -37,7 +37,6 @@ pub struct UnsupportedMode {
 
 /// A header or its seal breaks a rule. Each variant is one rule of `docs/spec/06-consensus.md`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum HeaderError {
     /// HDR-1: the version of a block is known at its height.
     #[error("block version {found} is unknown, {expected} is expected")]

@@ -92,7 +92,6 @@ pub struct CheckedTransaction {
 
 /// A transaction breaks a rule. Each variant is one numbered rule of `docs/spec/04-validity.md`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum TransactionError {
     /// TX-1: the version of a transaction is known at its height.
     #[error("transaction version {found} is unknown, {expected} is expected")]

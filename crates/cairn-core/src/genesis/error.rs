@@ -11,7 +11,6 @@ use std::ops::Range;
 
 /// A genesis breaks a rule. Each variant is one rule of `docs/spec/05-genesis.md`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum GenesisError {
     /// GEN-1: a genesis has at most as many bytes as this release reads.
     #[error("the genesis has {found} bytes, at most {limit} are read")]

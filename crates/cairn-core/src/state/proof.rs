@@ -42,7 +42,6 @@ pub enum ProofEnd {
 
 /// Why a proof does not show what lies under a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum StateProofError {
     /// STA-1: the hashes of the proof lead to the state root.
     #[error("the proof leads to the root {found}, not to {expected}")]

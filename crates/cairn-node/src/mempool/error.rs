@@ -37,7 +37,6 @@ pub enum SubmitError {
 
 /// A transaction breaks a rule of the mempool. Each variant is one rule of `docs/spec/07-mempool.md`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum MempoolError {
     /// MEM-1: of two witnesses for one transaction id, the one that came first stays.
     #[error("the transaction waits already with another witness")]

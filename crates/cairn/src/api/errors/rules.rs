@@ -33,7 +33,6 @@ pub fn of_decode(error: &DecodeError) -> ApiError {
         DecodeError::TooLong { .. } => ("list-too-long", "BYT-3"),
         DecodeError::UnknownKind { .. } => ("unknown-kind", "BYT-4"),
         DecodeError::NotCanonical { .. } => ("not-canonical", "BYT-5"),
-        _ => ("malformed-bytes", "BYT-1"),
     };
     refusal(MALFORMED, code, rule, error, "docs/spec/01-bytes.md describes the canonical bytes")
 }
@@ -49,7 +48,6 @@ pub fn of_address(error: &AddressError) -> ApiError {
             ("address-of-another-network", "ADR-3", "ask for the address on this network")
         }
         AddressError::Length { .. } => ("address-length", "ADR-4", "copy the address again"),
-        _ => ("malformed-address", "ADR-1", "copy the address again"),
     };
     refusal(MALFORMED, code, rule, error, help)
 }
@@ -100,7 +98,6 @@ pub fn of_transaction(error: &TransactionError) -> ApiError {
             (BROKEN, "below-reserve", "TX-13", "every account must keep the reserve of GET /v1/status")
         }
         E::NonceExhausted => (BROKEN, "nonce-exhausted", "TX-14", "move the balance with an earlier nonce"),
-        _ => (BROKEN, "invalid-transaction", "TX-1", "docs/spec/04-validity.md lists the rules"),
     };
     refusal(status, code, rule, error, help)
 }
@@ -141,7 +138,6 @@ pub fn of_mempool(error: &MempoolError) -> ApiError {
             "send the transactions with the nonces before it first",
         ),
         E::TooHeavy { .. } => (BROKEN, "transaction-too-heavy", "MEM-9", "split it into several"),
-        _ => (BROKEN, "refused-by-mempool", "MEM-1", "docs/spec/07-mempool.md lists the rules"),
     };
     refusal(status, code, rule, error, help)
 }
@@ -190,7 +186,6 @@ pub fn of_header(error: &HeaderError) -> ApiError {
         E::ProducerNotListed { .. } => ("producer-not-listed", "SEA-4"),
         E::WrongSealSignature => ("wrong-seal-signature", "SEA-5"),
         E::OutOfTurn { .. } => ("out-of-turn", "SEA-6"),
-        _ => ("invalid-header", "HDR-1"),
     };
     refusal(BROKEN, code, rule, error, "docs/spec/06-consensus.md lists the rules")
 }
@@ -216,7 +211,6 @@ pub fn of_block(error: &BlockError) -> ApiError {
         E::WeightUsed { .. } => ("wrong-weight", "BLK-7"),
         E::StateRoot { .. } => ("wrong-state-root", "BLK-8"),
         E::Supply { .. } => ("wrong-supply", "BLK-9"),
-        _ => ("invalid-block", "BLK-1"),
     };
     refusal(BROKEN, code, rule, error, "docs/spec/04-validity.md lists the rules")
 }
