@@ -193,6 +193,19 @@ impl TransactionBody {
     pub fn id(&self, identity: &BlockId, sender: &Address) -> TransactionId {
         TransactionId(Tag::TRANSACTION.hash(&[identity.as_bytes(), &sender.0, &self.to_bytes()]))
     }
+
+    /// The rate that goes to the producer under `base_fee`; none if the transaction does not reach the base fee.
+    pub fn tip_rate(&self, base_fee: FeeRate) -> Option<FeeRate> {
+        let room = self.max_fee_rate.0.checked_sub(base_fee.0)?;
+        Some(FeeRate(room.min(self.tip_rate.0)))
+    }
+}
+
+impl Transaction {
+    /// Its weight, which a [`CheckedTransaction`] knows already.
+    pub fn weight(&self) -> Weight {
+        weight(self, self.to_bytes().len())
+    }
 }
 
 impl CheckedTransaction {
@@ -248,9 +261,7 @@ impl CheckedTransaction {
 
     /// The rate that goes to the producer under `base_fee`; none if the transaction does not reach the base fee.
     pub fn tip_rate(&self, base_fee: FeeRate) -> Option<FeeRate> {
-        let body = self.body();
-        let room = body.max_fee_rate.0.checked_sub(base_fee.0)?;
-        Some(FeeRate(room.min(body.tip_rate.0)))
+        self.body().tip_rate(base_fee)
     }
 
     /// The most that the transaction can take from its sender: the amounts and the greatest fee.

@@ -156,10 +156,20 @@ impl StoreError {
         }
     }
 
+    /// Whether the database takes no calls until it is opened again.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Self::DatabaseClosed => true,
+            Self::Database { source } => matches!(&**source, redb::Error::PreviousIo),
+            _ => false,
+        }
+    }
+
     /// Whether room on the disk is all that is missing.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Full { .. } => true,
+            // It stays closed only where there is no room to open it.
+            Self::Full { .. } | Self::DatabaseClosed => true,
             Self::Database { source } => matches!(&**source, redb::Error::Io(error) if is_full(error)),
             _ => false,
         }

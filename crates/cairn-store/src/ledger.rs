@@ -16,7 +16,7 @@
 //! - A missing or damaged database is built again; a damaged log is reported and never guessed at.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cairn_core::block::{CheckedBlock, Header};
 use cairn_core::codec::Encode as _;
@@ -85,6 +85,8 @@ struct Shared {
     blocks: log::Reader,
     /// The database; none only while it is opened again after the disk was full.
     database: RwLock<Option<redb::Database>>,
+    /// Held while the database is written and, where the disk was full, opened again.
+    flushing: Mutex<()>,
     /// The durable blocks that the database does not hold yet.
     overlay: RwLock<Overlay>,
 }
@@ -422,7 +424,22 @@ impl Shared {
     /// Reads the database in one transaction of its own.
     fn read<T>(
         &self,
-        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, StoreError>,
+        read: impl Fn(&redb::ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match self.try_read(&read) {
+            // A flush found the disk full just now: the database answers again once it is reopened,
+            // which is before the flush ends.
+            Err(error) if error.is_closed() => {
+                drop(self.flushing.lock().unwrap_or_else(PoisonError::into_inner));
+                self.try_read(&read)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn try_read<T>(
+        &self,
+        read: impl Fn(&redb::ReadTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         use redb::ReadableDatabase as _;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,12 +1,13 @@
 //! The HTTP client of the commands: one node, kept-alive connections, the same JSON types as the server.
 
-use crate::api::errors::ApiError;
+use crate::api::errors::{ApiError, of_block};
 use crate::api::views::{ErrorBody, ErrorView, Status, SubmitResult, Submitted};
 use crate::failure::CliError;
 use crate::values::NodeUrl;
 use axum::body::{Body, Bytes};
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, Request, StatusCode};
+use cairn_core::block::BlockError;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
@@ -238,6 +239,34 @@ impl From<ApiError> for CliError {
     }
 }
 
+impl CliError {
+    /// With the rule that a block breaks, and what the block has instead.
+    #[must_use]
+    pub fn broken_by(self, error: &BlockError) -> Self {
+        let failure = self.because(error);
+        match of_block(error).rule {
+            Some(rule) => failure.rule(rule),
+            None => failure,
+        }
+    }
+}
+
+/// What to type next, where the node's own words speak of requests and their fields.
+fn command_help(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "unknown-block" => "`cairn block` lists the newest",
+        "already-known" => "it waits already: `cairn mempool` shows it",
+        "nonce-too-low" => "leave --nonce out, or build it anew: it may be confirmed already",
+        "fee-too-low" => "leave --fee-rate out, or raise it to what the message says",
+        "replacement-too-cheap" => {
+            "another transaction waits with this nonce: raise --fee-rate above it, or leave --nonce out"
+        }
+        "expires-soon" | "expired" => "build it anew with a later --valid-until",
+        "mempool-full" => "raise --fee-rate, or wait for a block",
+        _ => return None,
+    })
+}
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let message = error.to_string();
@@ -258,7 +287,11 @@ impl From<ClientError> for CliError {
                     Some(rule) => failure.rule(rule.clone()),
                     None => failure,
                 };
-                if error.help.is_empty() { failure } else { failure.help(error.help.clone()) }
+                match command_help(&error.code) {
+                    Some(help) => failure.help(help),
+                    None if error.help.is_empty() => failure,
+                    None => failure.help(error.help.clone()),
+                }
             }
             ClientError::NoToken { file, source } => {
                 let help = match file {

@@ -110,7 +110,7 @@ pub fn parse_data(text: &str) -> Result<Vec<u8>, ValueError> {
 }
 
 /// Decodes the padded standard alphabet (RFC 4648, 4); bits that mean nothing must be zero.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     if !text.len().is_multiple_of(4) {
         return None;

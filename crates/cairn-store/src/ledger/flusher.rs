@@ -127,6 +127,7 @@ fn flush(
     job: &Job,
     identity: [u8; 32],
 ) -> Result<(), StoreError> {
+    let _flushing = shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
     let lock = || shared.database.write().unwrap_or_else(PoisonError::into_inner);
     let mut database = lock();
     if database.is_none() {

@@ -1,6 +1,6 @@
 //! Opening a ledger: what the database holds is loaded, and what it lacks is found in the log.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use cairn_core::block::Header;
 use cairn_core::codec::{Decode as _, Reader};
@@ -126,6 +126,7 @@ fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Res
     let shared = Arc::new(Shared {
         blocks: blocks.reader(),
         database: RwLock::new(Some(database)),
+        flushing: Mutex::new(()),
         overlay: RwLock::new(overlay.clone()),
     });
     let flusher = Flusher::spawn(Arc::clone(&shared), Arc::clone(disk), settings.cache_bytes, identity);

@@ -101,6 +101,8 @@ impl ApiError {
 
     /// The query of the request is malformed.
     pub fn malformed_query(message: &str) -> Self {
+        // How the query was read is nobody's concern.
+        let message = message.rsplit("query string: ").next().unwrap_or(message);
         Self::new(
             StatusCode::BAD_REQUEST,
             "malformed-query",

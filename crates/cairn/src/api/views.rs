@@ -502,12 +502,17 @@ pub struct AccountEntry {
     pub id: Option<Hash>,
     /// The sender of the transaction; none for a payment.
     pub sender: Option<String>,
-    /// What the account got from it, its own transfers to itself included; none for a payment.
+    /// What the account got: from a transaction, its own transfers to itself included; of a payment,
+    /// all of it.
     pub received: Option<Units>,
     /// What the account transferred, without the fee; none unless it is the sender.
     pub sent: Option<Units>,
     /// The fee that the account paid; none unless it is the sender.
     pub fee: Option<Units>,
+    /// The part of a payment that is fees of the block; none unless it is a payment.
+    pub fees_earned: Option<Units>,
+    /// The part of a payment that is the reward that matured in the block; none unless it is a payment.
+    pub reward: Option<Units>,
 }
 
 /// How an account took part.

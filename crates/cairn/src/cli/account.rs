@@ -2,9 +2,11 @@
 
 use super::context::Context;
 use super::network::{Network, read_key};
-use crate::api::views::{AccountEntry, AccountEntryKind, AccountProof, AccountView};
+use crate::api::views::{AccountEntry, AccountEntryKind, AccountProof, AccountView, Units};
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style, Table, grouped, left, right, short};
+use cairn_core::address::AddressPrefix;
+use cairn_wallet::SigningKey;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +16,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
   cairn account alice
   cairn account cairn1… --history
   cairn account alice --at 100
-  cairn account --key-file my.key")]
+  cairn account --key-file my.key
+  cairn account --key-file my.key --genesis mycoin.toml
+
+With --genesis or --prefix no node is asked: the address of a key is known before its network runs.")]
 pub(crate) struct Arguments {
     /// An address, or a name on a development network.
     #[arg(value_name = "NAME|ADDRESS", required_unless_present = "key_file", conflicts_with = "key_file")]
@@ -22,6 +27,12 @@ pub(crate) struct Arguments {
     /// The account that the key in this file owns.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// Ask no node, but show the address on the network of this genesis file.
+    #[arg(long, value_name = "FILE", requires = "key_file", conflicts_with_all = ["prefix", "at", "history", "proof"])]
+    genesis: Option<PathBuf>,
+    /// Ask no node, but show the address with this prefix, such as cairn.
+    #[arg(long, value_name = "PREFIX", requires = "key_file", conflicts_with_all = ["at", "history", "proof"])]
+    prefix: Option<String>,
     /// As it was after the block at this height.
     #[arg(long, value_name = "HEIGHT", conflicts_with_all = ["history", "proof"])]
     at: Option<u64>,
@@ -40,6 +51,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliError> {
+    if let (Some(file), Some(prefix)) = (&arguments.key_file, offline_prefix(arguments)?) {
+        show_key(&read_key(file)?, &prefix, context.json);
+        return Ok(());
+    }
     let client = context.client()?;
     context.block_on(async {
         let (network, _) = Network::ask(&client).await?;
@@ -74,6 +89,32 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
         show(&account, key.as_deref(), &network, context.json);
         Ok(())
     })
+}
+
+/// How addresses begin, where the flags say so.
+fn offline_prefix(arguments: &Arguments) -> Result<Option<AddressPrefix>, CliError> {
+    if let Some(file) = &arguments.genesis {
+        return Ok(Some(super::genesis::read(file)?.section().network.prefix.clone()));
+    }
+    let read = |text: &String| {
+        AddressPrefix::new(text).map_err(|error| {
+            CliError::usage("bad-prefix", format!("`{text}` cannot begin addresses")).because(&error)
+        })
+    };
+    arguments.prefix.as_ref().map(read).transpose()
+}
+
+/// The address of a key, and nothing that only a node knows.
+fn show_key(key: &SigningKey, prefix: &AddressPrefix, json: bool) {
+    let (address, public_key) = (key.address().to_text(prefix), const_hex::encode(key.public_bytes()));
+    if json {
+        output::print_json(&json!({ "address": address, "public_key": public_key }));
+        return;
+    }
+    let mut facts = Facts::default();
+    facts.add("address", address);
+    facts.add("public key", public_key);
+    facts.print();
 }
 
 fn show(account: &AccountView, key: Option<&str>, network: &Network, json: bool) {
@@ -134,7 +175,7 @@ fn show_history(
         let (what, sign, amount) = match entry.kind {
             AccountEntryKind::Sent => ("sent", "-", entry.sent),
             AccountEntryKind::Received => ("received", "+", entry.received),
-            AccountEntryKind::Payment => ("block payment", "", None),
+            AccountEntryKind::Payment => (payment_text(entry), "+", entry.received),
         };
         let style = if sign == "+" { Style::Good } else { Style::Plain };
         let amount = amount.map_or_else(String::new, |amount| format!("{sign}{}", network.coins(amount)));
@@ -156,6 +197,16 @@ fn show_history(
         output::note(&format!("older ones: --before {}", last.cursor));
     }
     Ok(())
+}
+
+/// What a payment at the end of a block was for.
+fn payment_text(entry: &AccountEntry) -> &'static str {
+    let is_some = |amount: Option<Units>| amount.is_some_and(|amount| amount.0 > 0);
+    match (is_some(entry.reward), is_some(entry.fees_earned)) {
+        (true, true) => "reward and fees",
+        (true, false) => "block reward",
+        (false, _) => "fees of the block",
+    }
 }
 
 /// Milliseconds since 1970, as far as this machine knows.

@@ -265,15 +265,22 @@ fn hand_over(
                     return Err(CliError::failed("disk-full", "the disk is full")
                         .help("make room, then import again"));
                 }
-                Err(refusal) => return Err(invalid(height, &refusal)),
+                Err(BlockRefusal::Invalid { error, .. }) => return Err(invalid(height, &error)),
+                Err(refusal) => return Err(invalid_block(height).because(&refusal)),
             }
         }
         Ok(())
     })
 }
 
-fn invalid(height: u64, error: &dyn std::error::Error) -> CliError {
-    CliError::failed("invalid-block", format!("block {height} of the file breaks a rule")).because(error)
+fn invalid(height: u64, error: &BlockError) -> CliError {
+    invalid_block(height).broken_by(error)
+}
+
+fn invalid_block(height: u64) -> CliError {
+    CliError::failed("invalid-block", format!("block {height} of the file breaks a rule")).help(
+        "the file was changed, or is of a chain that another program made: the blocks before stay imported",
+    )
 }
 
 fn stopped(error: &dyn std::error::Error) -> CliError {

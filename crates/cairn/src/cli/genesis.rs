@@ -98,7 +98,7 @@ pub(crate) struct NewArguments {
     /// Let everybody use the published development keys: for play and for tests.
     #[arg(long)]
     devnet: bool,
-    /// Where to write the file; left out, NAME.toml.
+    /// Where to write the file; left out, NAME.toml; - for standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace the file if it exists.
@@ -150,12 +150,12 @@ fn of_problems(problems: &[GenesisProblem], file: &Path, text: Option<&str>) -> 
         several => format!("{name}: {} things are wrong", several.len()),
     };
     let mut failure = CliError::failed("genesis-invalid", message);
-    if let Some(rule) = problems.first().and_then(|problem| rules::rule_of(&problem.error)) {
-        failure = failure.rule(rule);
+    if let Some(problem) = problems.first() {
+        failure = failure.rule(rules::rule_of(&problem.error));
     }
-    let label = |problem: &GenesisProblem| match rules::rule_of(&problem.error) {
-        Some(rule) if problems.len() > 1 => format!("{rule}: {}", problem.error),
-        _ => problem.error.to_string(),
+    let label = |problem: &GenesisProblem| {
+        let error = &problem.error;
+        if problems.len() > 1 { format!("{}: {error}", rules::rule_of(error)) } else { error.to_string() }
     };
     let nowhere: Vec<String> =
         problems.iter().filter(|it| it.span.is_none()).map(ToString::to_string).collect();
@@ -173,7 +173,8 @@ fn of_problems(problems: &[GenesisProblem], file: &Path, text: Option<&str>) -> 
 
 fn new(arguments: &NewArguments, json: bool) -> Result<(), CliError> {
     let file = arguments.output.clone().unwrap_or_else(|| PathBuf::from(file_name(&arguments.name)));
-    if file.exists() && !arguments.force {
+    let is_shown = is_standard(&file);
+    if file.exists() && !arguments.force && !is_shown {
         return Err(exists(&file));
     }
     let text = toml::to_string(&settings_of(arguments)?).expect("texts and numbers are TOML");
@@ -184,13 +185,25 @@ fn new(arguments: &NewArguments, json: bool) -> Result<(), CliError> {
         of_problems(&problems, Path::new("these settings"), None)
     })?;
     let genesis = mine(draft)?;
-    write_new(&file, &genesis.to_toml(), arguments.force)?;
+    if !is_shown {
+        write_new(&file, &genesis.to_toml(), arguments.force)?;
+    }
     let issuance = &genesis.section().issuance;
     if genesis.allocated() == Amount::ZERO && issuance.reward(Height(1)) == Amount::ZERO {
         output::warn("nobody has coins and blocks bring none: give --allocate or --reward");
     }
     if json {
-        output::print_json(&json!({ "file": file, "identity": genesis.identity().to_string() }));
+        let text = is_shown.then(|| genesis.to_toml());
+        let identity = genesis.identity().to_string();
+        output::print_json(&match text {
+            Some(text) => json!({ "identity": identity, "text": text }),
+            None => json!({ "file": file, "identity": identity }),
+        });
+        return Ok(());
+    }
+    if is_shown {
+        output::print_line(genesis.to_toml().trim_end());
+        output::note(&format!("identity {}", genesis.identity()));
         return Ok(());
     }
     output::print_line(&genesis.identity().to_string());
@@ -198,6 +211,11 @@ fn new(arguments: &NewArguments, json: bool) -> Result<(), CliError> {
         format!("`cairn genesis show {0}` shows it, `cairn node --genesis {0}` begins it", file.display());
     output::note(&format!("written to {}; {next}", file.display()));
     Ok(())
+}
+
+/// Whether a name stands for standard input or output.
+pub(super) fn is_standard(file: &Path) -> bool {
+    file == Path::new("-")
 }
 
 /// A file name that a network's name makes.

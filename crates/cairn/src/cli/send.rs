@@ -183,10 +183,13 @@ pub(crate) async fn submit(
             output::print_json(&submitted);
         } else {
             tell(network, transaction, &submitted.id.to_string());
-            output::note(&format!(
-                "it waits for a block: `cairn tx {}` tells when it is in one",
-                submitted.id
-            ));
+            let later = format!("`cairn tx {}` tells when it is in one", submitted.id);
+            // Whoever leaves a gap or pays too little should hear so now, and not wonder later.
+            let status = client.get::<TransactionStatus>(&format!("/v1/transactions/{}", submitted.id)).await;
+            match status.ok().and_then(|status| status.waits).filter(|waits| waits.reason != "ready") {
+                Some(waits) => output::warn(&format!("no block can take it yet: {}; {later}", waits.message)),
+                None => output::note(&format!("it waits for a block: {later}")),
+            }
         }
         return Ok(());
     };

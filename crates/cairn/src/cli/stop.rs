@@ -30,7 +30,15 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
     let timeout = super::send::timeout(arguments.timeout.as_deref(), context)?;
     let mut running = running_nodes(&context.directories.runtime);
     if let Some(network) = &arguments.network {
+        let others: Vec<String> = running.iter().map(|node| format!("`{}`", node.network)).collect();
         running.retain(|node| node.network == *network);
+        if running.is_empty() {
+            let failure = CliError::unreachable("no-node", format!("no node of `{network}` runs here"));
+            return Err(match others.as_slice() {
+                [] => failure.help("nothing is left to stop"),
+                _ => failure.help(format!("what runs here is of {}", others.join(" and "))),
+            });
+        }
     }
     let (url, record) = find_node(context.settings.get("node"), &running)?;
     let Some(node) = record else {

@@ -74,7 +74,7 @@ struct BuildArguments {
     /// Ask no node, but take the network from its genesis file; needs --nonce and --fee-rate.
     #[arg(long, value_name = "FILE", requires_all = ["nonce", "fee_rate"])]
     genesis: Option<PathBuf>,
-    /// Where to write it; left out, to standard output.
+    /// Where to write it; left out or -, to standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -86,7 +86,7 @@ struct SignArguments {
     file: PathBuf,
     #[command(flatten)]
     signer: Signer,
-    /// Where to write it; left out, to standard output.
+    /// Where to write it; left out or -, to standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -351,7 +351,7 @@ fn transaction_of(file: &SignedFile) -> Result<Transaction, CliError> {
 fn read<T: DeserializeOwned>(file: &Path, what: &str) -> Result<T, CliError> {
     let name = file.display().to_string();
     let mut text = String::new();
-    let done = if file == Path::new("-") {
+    let done = if super::genesis::is_standard(file) {
         std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text)
     } else {
         std::fs::File::open(file).and_then(|open| open.take(FILE_BYTES_MAX).read_to_string(&mut text))
@@ -377,7 +377,7 @@ fn offset(text: &str, line: usize, column: usize) -> Option<usize> {
 /// Writes a JSON file, or to standard output. An existing file is left alone.
 fn write(value: &impl Serialize, file: Option<&Path>) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value).expect("files are JSON");
-    let Some(file) = file else {
+    let Some(file) = file.filter(|file| !super::genesis::is_standard(file)) else {
         output::print_line(&text);
         return Ok(());
     };

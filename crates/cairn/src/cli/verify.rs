@@ -139,7 +139,7 @@ impl<'a> Replay<'a> {
     fn connect(&mut self, id: BlockId, checked: Result<CheckedBlock, BlockError>) -> Result<(), CliError> {
         let height = self.parent.height.next();
         let invalid = |error: &BlockError| {
-            CliError::failed("invalid-block", format!("block {height} ({id}) breaks a rule")).because(error)
+            CliError::failed("invalid-block", format!("block {height} ({id}) breaks a rule")).broken_by(error)
         };
         let block = checked.map_err(|error| invalid(&error))?;
         if block.id() != id || block.header().parent != self.parent.id {

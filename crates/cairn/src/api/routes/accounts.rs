@@ -16,7 +16,7 @@ use cairn_core::address::Address;
 use cairn_core::block::{SealedBlock, decode_block};
 use cairn_core::codec::Encode as _;
 use cairn_core::hash::BlockId;
-use cairn_core::numbers::{Amount, Height};
+use cairn_core::numbers::{Amount, FeeRate, Height};
 use cairn_core::rules::matured_height;
 use cairn_core::state::ProofEnd;
 use cairn_core::store::PAYMENT_PLACE;
@@ -177,7 +177,7 @@ fn describe(
     block: &SealedBlock,
 ) -> Result<Option<AccountEntry>, ApiError> {
     let header = &block.header;
-    let entry = AccountEntry {
+    let mut entry = AccountEntry {
         cursor: format!("{}.{}", place.height, place.place),
         kind: AccountEntryKind::Payment,
         height: header.height.0,
@@ -188,9 +188,16 @@ fn describe(
         received: None,
         sent: None,
         fee: None,
+        fees_earned: None,
+        reward: None,
     };
     if place.place == PAYMENT_PLACE {
-        return Ok(is_paid(api, address, block)?.then_some(entry));
+        let (fees, reward) = payment(api, address, block)?;
+        let received = fees.checked_add(reward).ok_or_else(ApiError::store_failed)?;
+        entry.received = Some(received.into());
+        entry.fees_earned = Some(fees.into());
+        entry.reward = Some(reward.into());
+        return Ok((received > Amount::ZERO).then_some(entry));
     }
     let index = usize::try_from(place.place).map_err(|_| ApiError::store_failed())?;
     let Some(transaction) = block.body.transactions.get(index) else { return Ok(None) };
@@ -216,15 +223,35 @@ fn describe(
     }))
 }
 
-/// Whether an account is paid at the end of a block: for the block itself, or for an earlier one
-/// whose reward matures in it.
-fn is_paid(api: &Api, address: &Address, block: &SealedBlock) -> Result<bool, ApiError> {
-    if block.header.producer == *address {
-        return Ok(true);
+/// What an account is paid at the end of a block: the fees as its producer, and the reward of the
+/// block whose reward matures in it.
+fn payment(api: &Api, address: &Address, block: &SealedBlock) -> Result<(Amount, Amount), ApiError> {
+    let (rules, header) = (api.rules(), &block.header);
+    let mut fees = Amount::ZERO;
+    if header.producer == *address {
+        fees = producer_fees(block, rules.section().fees.burn).ok_or_else(ApiError::store_failed)?;
     }
-    let Some(earlier) = matured_height(api.rules(), block.header.height) else { return Ok(false) };
-    let header = api.node.reader().header(earlier)?;
-    Ok(header.is_some_and(|(_, header)| header.producer == *address))
+    let Some(earlier) = matured_height(rules, header.height) else { return Ok((fees, Amount::ZERO)) };
+    let earner = if earlier == header.height {
+        Some(header.producer)
+    } else {
+        api.node.reader().header(earlier)?.map(|(_, header)| header.producer)
+    };
+    let is_earner = earner == Some(*address);
+    Ok((fees, if is_earner { rules.section().issuance.reward(earlier) } else { Amount::ZERO }))
+}
+
+/// What the producer of a block gets of its fees; none if they fit no amount, as those of a valid
+/// block do.
+fn producer_fees(block: &SealedBlock, is_base_burned: bool) -> Option<Amount> {
+    let SealedBlock { header, body, .. } = block;
+    let base = if is_base_burned { Amount::ZERO } else { header.weight_used.checked_fee(header.base_fee)? };
+    body.transactions.iter().try_fold(base, |sum, transaction| {
+        match transaction.body.tip_rate(header.base_fee)? {
+            FeeRate(0) => Some(sum),
+            rate => sum.checked_add(transaction.weight().checked_fee(rate)?),
+        }
+    })
 }
 
 #[cfg(test)]

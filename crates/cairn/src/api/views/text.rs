@@ -9,6 +9,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::values::decode_base64;
 use cairn_core::numbers::{Amount, FeeRate};
 
 /// A number of base units (or another number up to 2⁶⁴ − 1), written as a string of decimal digits.
@@ -19,7 +20,7 @@ pub struct Units(pub u64);
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hash(pub [u8; 32]);
 
-/// Bytes, written as lower-case hexadecimal digits.
+/// Bytes, written as lower-case hexadecimal digits; read from those or, after `base64:`, from base 64.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -152,11 +153,15 @@ impl<'de> Deserialize<'de> for Hash {
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'_, str>::deserialize(deserializer)?;
-        // The decoder skips a prefix `0x`, which would give one value two texts.
-        let plain = !text.starts_with("0x") && !text.starts_with("0X");
-        let bytes = plain.then(|| const_hex::decode(text.as_bytes()).ok()).flatten();
+        let bytes = match text.strip_prefix("base64:") {
+            Some(digits) => decode_base64(digits),
+            // The decoder would skip this prefix.
+            None if text.starts_with("0x") || text.starts_with("0X") => None,
+            None => const_hex::decode(text.as_bytes()).ok(),
+        };
         bytes.map(Self).ok_or_else(|| {
-            D::Error::invalid_value(Unexpected::Str(&text), &"an even number of hexadecimal digits")
+            let expected = "an even number of hexadecimal digits, or `base64:` and padded base 64";
+            D::Error::invalid_value(Unexpected::Str(&text), &expected)
         })
     }
 }
@@ -188,7 +193,10 @@ impl ToSchema for Hash {}
 
 impl PartialSchema for Bytes {
     fn schema() -> RefOr<Schema> {
-        string_schema("bytes in hexadecimal digits", "^([0-9a-f]{2})*$")
+        string_schema(
+            "bytes in hexadecimal digits; what is sent to the node may also be `base64:` and base 64",
+            "^(([0-9a-fA-F]{2})*|base64:[A-Za-z0-9+/]*={0,2})$",
+        )
     }
 }
 
@@ -235,10 +243,16 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_pairs_of_digits_without_a_prefix() {
-        assert_eq!(serde_json::from_str::<Bytes>("\"00ff\"").unwrap(), Bytes(vec![0, 255]));
-        assert_eq!(serde_json::from_str::<Bytes>("\"\"").unwrap(), Bytes(vec![]));
-        for bad in ["\"0\"", "\"0x00\"", "\"zz\"", "[0]", "null"] {
+    fn bytes_are_pairs_of_digits_or_say_that_they_are_base_64() {
+        for (text, bytes) in [("\"00ff\"", vec![0, 255]), ("\"\"", vec![]), ("\"base64:AP8=\"", vec![0, 255])]
+        {
+            let read = serde_json::from_str::<Bytes>(text).unwrap();
+            assert_eq!(read, Bytes(bytes), "{text}");
+            assert!(!serde_json::to_string(&read).unwrap().contains("base64"));
+        }
+        for bad in
+            ["\"0\"", "\"0x00\"", "\"zz\"", "\"base64:AP8\"", "\"AP8=\"", "\"BASE64:AP8=\"", "[0]", "null"]
+        {
             assert!(serde_json::from_str::<Bytes>(bad).is_err(), "{bad}");
         }
     }

@@ -2,9 +2,9 @@
 
 use cairn_core::genesis::GenesisError;
 
-/// The number; none for a rule that this program does not know by number.
-pub(super) const fn rule_of(error: &GenesisError) -> Option<&'static str> {
-    Some(match error {
+/// The number.
+pub(super) const fn rule_of(error: &GenesisError) -> &'static str {
+    match error {
         GenesisError::TooManyBytes { .. } => "GEN-1",
         GenesisError::Syntax(_) => "GEN-2",
         GenesisError::UnknownKey { .. } => "GEN-3",
@@ -40,6 +40,5 @@ pub(super) const fn rule_of(error: &GenesisError) -> Option<&'static str> {
         GenesisError::TooLittleWork { .. } => "GEN-33",
         GenesisError::Form(_) => "GEN-34",
         GenesisError::WrongIdentity { .. } => "GEN-35",
-        _ => return None,
-    })
+    }
 }
