@@ -3,103 +3,30 @@
 //! [`SealedBlock`] is what arrives, [`CheckedBlock`] is one that obeys every rule that needs neither
 //! its parent nor the state. Checking is most of the work and may run on any thread.
 
-use crate::address::Address;
+mod error;
+mod header;
+mod seal;
+
+pub use error::BlockError;
+pub use header::{BLOCK_VERSION, HEADER_BYTES, Header, block_id, extra_hash};
+pub use seal::{Certificate, Seal};
+
 use crate::codec::{Decode, DecodeError, Encode, Reader, decode_exact, encode_byte_string, encode_count};
 use crate::consensus::{Consensus, HeaderError};
-use crate::hash::{
-    BlockId, CertificateHash, ExtraHash, HistoryRoot, LeafHash, MerkleRoot, SealHash, StateRoot, Tag,
-};
+use crate::hash::{BlockId, CertificateHash, LeafHash};
 use crate::merkle;
-use crate::network::AUTHORITIES_MAX;
-use crate::numbers::{FeeRate, Height, Timestamp, Weight, WorkNonce};
+use crate::numbers::{Height, Weight};
 use crate::signature::BatchSeed;
-use crate::target::CompactTarget;
 use crate::transaction::{
     CheckedTransaction, IdentifiedTransaction, TRANSACTION_BYTES_MIN, Transaction, TransactionError,
     check_all, trust_all,
 };
 use std::sync::Arc;
 
-/// The version of headers and bodies that this release makes and reads.
-pub const BLOCK_VERSION: u16 = 1;
 /// The most bytes of a block with its seal on any network; genesis sets the weight far below.
 pub const BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The most bytes of extra data: block 0 carries the consensus section of genesis there.
 pub const EXTRA_BYTES_MAX: usize = 64 * 1024;
-/// The canonical bytes of a header.
-pub const HEADER_BYTES: usize = 266;
-
-/// What a block commits to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// The version of header and body.
-    pub version: u16,
-    /// The number of blocks below.
-    pub height: Height,
-    /// When the producer says it was made.
-    pub time: Timestamp,
-    /// The id of the parent; zero for block 0.
-    pub parent: BlockId,
-    /// How many transactions the body holds.
-    pub tx_count: u32,
-    /// The root over their leaves.
-    pub tx_root: MerkleRoot,
-    /// The root over all accounts after the block.
-    pub state_root: StateRoot,
-    /// The root over all earlier blocks.
-    pub history_root: HistoryRoot,
-    /// The hash of the certificate in the body; zero where there is none.
-    pub prev_seal: CertificateHash,
-    /// Who gets fees and reward.
-    pub producer: Address,
-    /// The target of the work hash.
-    pub target: CompactTarget,
-    /// The price of a unit of weight in this block.
-    pub base_fee: FeeRate,
-    /// The weight of all transactions.
-    pub weight_used: Weight,
-    /// The hash of the extra data.
-    pub extra_hash: ExtraHash,
-}
-
-impl Header {
-    /// What the seal closes.
-    pub fn seal_hash(&self) -> SealHash {
-        SealHash(Tag::HEADER.hash(&[&self.to_bytes()]))
-    }
-}
-
-/// The id of a block: the work hash of its seal hash and work nonce, SHA-256 twice over 40 bytes.
-pub fn block_id(seal_hash: &SealHash, nonce: WorkNonce) -> BlockId {
-    BlockId(cairn_hash::double_sha256_of_40(&seal_hash.0, nonce.0))
-}
-
-/// The hash of extra data.
-pub fn extra_hash(extra: &[u8]) -> ExtraHash {
-    ExtraHash(Tag::EXTRA.hash(&[extra]))
-}
-
-/// What shows that more than two thirds of the validators agreed on a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// The height of the agreement: of the block under `bft`, of the checkpoint under `pow+finality`.
-    pub height: u64,
-    /// The round in which it was reached.
-    pub round: u32,
-    /// What was agreed on.
-    pub id: BlockId,
-    /// Who signed: bit `i mod 8` of byte `i / 8` stands for validator `i`.
-    pub signers: Vec<u8>,
-    /// Their signatures, by ascending validator.
-    pub signatures: Vec<[u8; 64]>,
-}
-
-impl Certificate {
-    /// What `prev_seal` commits.
-    pub fn hash(&self) -> CertificateHash {
-        CertificateHash(Tag::CERTIFICATE.hash(&[&self.to_bytes()]))
-    }
-}
 
 /// What a header commits beside itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,35 +37,6 @@ pub struct Body {
     pub transactions: Vec<Transaction>,
     /// Bytes for whoever reads the chain.
     pub extra: Vec<u8>,
-}
-
-/// What closes a header and gives the block its id. Kept and sent beside the block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seal {
-    /// Work alone.
-    Work {
-        /// The nonce that makes the work hash low enough; 0 for block 0 under `bft`.
-        nonce: WorkNonce,
-    },
-    /// Work and the signature of a listed miner over the block id.
-    Permit {
-        /// The nonce that makes the work hash low enough.
-        nonce: WorkNonce,
-        /// The ed25519 signature of the producer.
-        signature: [u8; 64],
-    },
-    /// The agreement of the validators; the work nonce is 0.
-    Certificate(Certificate),
-}
-
-impl Seal {
-    /// The work nonce.
-    pub const fn nonce(&self) -> WorkNonce {
-        match self {
-            Self::Work { nonce } | Self::Permit { nonce, .. } => *nonce,
-            Self::Certificate(_) => WorkNonce(0),
-        }
-    }
 }
 
 /// A block as it is kept and sent: header, body, seal.
@@ -171,113 +69,6 @@ pub struct CheckedBlock {
     id: BlockId,
     transactions: Vec<CheckedTransaction>,
     bytes: Arc<[u8]>,
-}
-
-/// A block breaks a rule. Each numbered variant is one rule of `docs/spec/04-validity.md`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BlockError {
-    /// BLK-1: the bytes are one sealed block in canonical form, within the limit of all networks.
-    #[error("the bytes are not a block")]
-    Form(#[source] DecodeError),
-    /// The header or the seal breaks a rule of its own.
-    #[error(transparent)]
-    Header(#[from] HeaderError),
-    /// A transaction breaks a rule of its own.
-    #[error("transaction {position} breaks a rule: {source}")]
-    Transaction {
-        /// Its place in the block.
-        position: usize,
-        /// The rule.
-        #[source]
-        source: TransactionError,
-    },
-    /// BLK-2: the header counts the transactions.
-    #[error("the header counts {found} transactions, the body has {expected}")]
-    TransactionCount {
-        /// What the header says.
-        found: u32,
-        /// What the body has.
-        expected: usize,
-    },
-    /// BLK-3: the header has the root over the transactions.
-    #[error("the header has transaction root {found}, the body gives {expected}")]
-    TransactionRoot {
-        /// What the header says.
-        found: MerkleRoot,
-        /// What the body gives.
-        expected: MerkleRoot,
-    },
-    /// BLK-4: the header has the hash of the extra data.
-    #[error("the header has extra hash {found}, the body gives {expected}")]
-    ExtraHash {
-        /// What the header says.
-        found: ExtraHash,
-        /// What the body gives.
-        expected: ExtraHash,
-    },
-    /// BLK-5: the extra data has at most as many bytes as genesis allows.
-    #[error("the block has {found} bytes of extra data, at most {limit} are allowed")]
-    TooMuchExtra {
-        /// Its bytes.
-        found: usize,
-        /// The limit of the network.
-        limit: usize,
-    },
-    /// BLK-6: the header has the hash of the certificate in the body, zero where there is none.
-    #[error("the header has certificate hash {found}, the body gives {expected}")]
-    CertificateHash {
-        /// What the header says.
-        found: CertificateHash,
-        /// What the body gives.
-        expected: CertificateHash,
-    },
-    /// BLK-7: the header has the weight of the transactions.
-    #[error("the header says weight {found}, the transactions weigh {expected}")]
-    WeightUsed {
-        /// What the header says.
-        found: Weight,
-        /// What the transactions weigh.
-        expected: Weight,
-    },
-    /// BLK-8: the header has the state root that the transactions lead to.
-    #[error("the header has state root {found}, the transactions lead to {expected}")]
-    StateRoot {
-        /// What the header says.
-        found: StateRoot,
-        /// What the transactions lead to.
-        expected: StateRoot,
-    },
-    /// BLK-9: the balances grow by the reward that matures and shrink by what is burned.
-    #[error("all balances together are {found} base units, {expected} are issued and not burned")]
-    Supply {
-        /// The sum of the balances.
-        found: crate::numbers::Amount,
-        /// What it must be.
-        expected: crate::numbers::Amount,
-    },
-}
-
-impl BlockError {
-    /// Whether the id itself is to blame, so that no other bytes with the same id can be valid.
-    ///
-    /// A body that does not belong to its header, and a signature beside the id, may come from
-    /// whoever passed the block on; they must not bar the good block with the same id.
-    pub const fn condemns_id(&self) -> bool {
-        match self {
-            Self::Form(_)
-            | Self::TransactionCount { .. }
-            | Self::TransactionRoot { .. }
-            | Self::ExtraHash { .. }
-            | Self::CertificateHash { .. }
-            | Self::Header(HeaderError::SealKind { .. } | HeaderError::WrongSealSignature) => false,
-            Self::Header(_)
-            | Self::Transaction { .. }
-            | Self::TooMuchExtra { .. }
-            | Self::WeightUsed { .. }
-            | Self::StateRoot { .. }
-            | Self::Supply { .. } => true,
-        }
-    }
 }
 
 impl CheckedBlock {
@@ -487,76 +278,6 @@ fn total_weight(transactions: &[CheckedTransaction]) -> Weight {
     Weight(transactions.iter().map(|transaction| transaction.weight().0).sum())
 }
 
-impl Encode for Header {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.reserve(HEADER_BYTES);
-        self.version.encode(out);
-        self.height.encode(out);
-        self.time.encode(out);
-        self.parent.encode(out);
-        self.tx_count.encode(out);
-        self.tx_root.encode(out);
-        self.state_root.encode(out);
-        self.history_root.encode(out);
-        self.prev_seal.encode(out);
-        self.producer.encode(out);
-        self.target.encode(out);
-        self.base_fee.encode(out);
-        self.weight_used.encode(out);
-        self.extra_hash.encode(out);
-    }
-}
-
-impl Decode for Header {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            version: u16::decode(reader)?,
-            height: Height::decode(reader)?,
-            time: Timestamp::decode(reader)?,
-            parent: BlockId::decode(reader)?,
-            tx_count: u32::decode(reader)?,
-            tx_root: MerkleRoot::decode(reader)?,
-            state_root: StateRoot::decode(reader)?,
-            history_root: HistoryRoot::decode(reader)?,
-            prev_seal: CertificateHash::decode(reader)?,
-            producer: Address::decode(reader)?,
-            target: CompactTarget::decode(reader)?,
-            base_fee: FeeRate::decode(reader)?,
-            weight_used: Weight::decode(reader)?,
-            extra_hash: ExtraHash::decode(reader)?,
-        })
-    }
-}
-
-impl Encode for Certificate {
-    fn encode(&self, out: &mut Vec<u8>) {
-        self.height.encode(out);
-        self.round.encode(out);
-        self.id.encode(out);
-        encode_byte_string(&self.signers, out);
-        // The bits say how many signatures follow.
-        for signature in &self.signatures {
-            signature.encode(out);
-        }
-    }
-}
-
-impl Decode for Certificate {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let height = u64::decode(reader)?;
-        let round = u32::decode(reader)?;
-        let id = BlockId::decode(reader)?;
-        let signers = reader.byte_string("signers", AUTHORITIES_MAX.div_ceil(8))?.to_vec();
-        // A last byte without a signer could be left out, so it must be.
-        if signers.last() == Some(&0) {
-            return Err(DecodeError::NotCanonical { what: "signers", at: reader.position() });
-        }
-        let count: u32 = signers.iter().map(|byte| byte.count_ones()).sum();
-        let signatures = (0..count).map(|_| reader.array()).collect::<Result<_, _>>()?;
-        Ok(Self { height, round, id, signers, signatures })
-    }
-}
-
 fn encode_body<'a>(
     certificate: Option<&Certificate>,
     transactions: impl ExactSizeIterator<Item = &'a Transaction>,
@@ -595,42 +316,6 @@ impl Decode for Body {
         }
         let extra = reader.byte_string("extra data", EXTRA_BYTES_MAX)?.to_vec();
         Ok(Self { certificate, transactions, extra })
-    }
-}
-
-const SEAL_WORK: u8 = 1;
-const SEAL_PERMIT: u8 = 2;
-const SEAL_CERTIFICATE: u8 = 3;
-
-impl Encode for Seal {
-    fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Work { nonce } => {
-                out.push(SEAL_WORK);
-                nonce.encode(out);
-            }
-            Self::Permit { nonce, signature } => {
-                out.push(SEAL_PERMIT);
-                nonce.encode(out);
-                signature.encode(out);
-            }
-            Self::Certificate(certificate) => {
-                out.push(SEAL_CERTIFICATE);
-                certificate.encode(out);
-            }
-        }
-    }
-}
-
-impl Decode for Seal {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let at = reader.position();
-        match reader.byte()? {
-            SEAL_WORK => Ok(Self::Work { nonce: WorkNonce::decode(reader)? }),
-            SEAL_PERMIT => Ok(Self::Permit { nonce: WorkNonce::decode(reader)?, signature: reader.array()? }),
-            SEAL_CERTIFICATE => Ok(Self::Certificate(Certificate::decode(reader)?)),
-            found => Err(DecodeError::UnknownKind { what: "seal", at, found }),
-        }
     }
 }
 
