@@ -1,6 +1,12 @@
 //! SHA-256 of many short messages of one length: the leaves and the nodes of trees.
 
 use crate::block::{BLOCK_BYTES, CLOSING_BYTES, FIRST_STATE, LastBlocks, compress, to_hash};
+use crate::wide::{self, LANES};
+
+/// From how many messages on sixteen lanes, some of them idle, beat one message after the other.
+const WIDE_MESSAGES_MIN: usize = 5;
+/// The longest messages that are hashed side by side, in blocks with their padding.
+const WIDE_BLOCKS_MAX: usize = 4;
 
 /// The longest tag of [`hash_pairs`], in bytes: tag, pair and padding fill two blocks.
 pub const PAIR_TAG_BYTES_MAX: usize = 2 * BLOCK_BYTES - CLOSING_BYTES - 64;
@@ -15,6 +21,26 @@ pub const PAIR_TAG_BYTES_MAX: usize = 2 * BLOCK_BYTES - CLOSING_BYTES - 64;
 pub fn hash_many(messages: &[u8], message_bytes: usize, out: &mut [[u8; 32]]) {
     let expected = message_bytes.checked_mul(out.len());
     assert_eq!(Some(messages.len()), expected, "one hash for each message of {message_bytes} bytes");
+    let padded_blocks = (message_bytes + CLOSING_BYTES).div_ceil(BLOCK_BYTES);
+    if message_bytes == 0 || padded_blocks > WIDE_BLOCKS_MAX || !wide::is_available() {
+        hash_in_turn(messages, message_bytes, out);
+        return;
+    }
+    let mut lanes = PaddedLanes::new(message_bytes, padded_blocks);
+    for (messages, out) in messages.chunks(LANES * message_bytes).zip(out.chunks_mut(LANES)) {
+        if out.len() < WIDE_MESSAGES_MIN {
+            hash_in_turn(messages, message_bytes, out);
+            continue;
+        }
+        for (lane, message) in messages.chunks_exact(message_bytes).enumerate() {
+            lanes.put(lane, 0, message);
+        }
+        out.copy_from_slice(&lanes.hash()[..out.len()]);
+    }
+}
+
+/// [`hash_many`], one message after the other.
+fn hash_in_turn(messages: &[u8], message_bytes: usize, out: &mut [[u8; 32]]) {
     let mut last = LastBlocks::new(message_bytes);
     for (index, hash) in out.iter_mut().enumerate() {
         let message = &messages[index * message_bytes..(index + 1) * message_bytes];
@@ -26,6 +52,38 @@ pub fn hash_many(messages: &[u8], message_bytes: usize, out: &mut [[u8; 32]]) {
         }
         compress(&mut state, last.blocks());
         *hash = to_hash(&state);
+    }
+}
+
+/// Sixteen messages of one length side by side; their padding stands already.
+struct PaddedLanes {
+    blocks: [wide::Blocks; WIDE_BLOCKS_MAX],
+    count: usize,
+}
+
+impl PaddedLanes {
+    fn new(message_bytes: usize, count: usize) -> Self {
+        let mut lanes = Self { blocks: [[[0; BLOCK_BYTES]; LANES]; WIDE_BLOCKS_MAX], count };
+        let bits = (message_bytes as u64 * 8).to_be_bytes();
+        for lane in 0..LANES {
+            lanes.put(lane, message_bytes, &[0x80]);
+            lanes.put(lane, count * BLOCK_BYTES - 8, &bits);
+        }
+        lanes
+    }
+
+    /// Puts bytes into the message of a lane, from byte `at` on.
+    fn put(&mut self, lane: usize, at: usize, mut bytes: &[u8]) {
+        let (mut block, mut from) = (at / BLOCK_BYTES, at % BLOCK_BYTES);
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK_BYTES - from));
+            self.blocks[block][lane][from..from + now.len()].copy_from_slice(now);
+            (block, from, bytes) = (block + 1, 0, later);
+        }
+    }
+
+    fn hash(&self) -> [[u8; 32]; LANES] {
+        wide::hash_padded(&self.blocks[..self.count])
     }
 }
 
@@ -43,6 +101,29 @@ pub fn hash_pairs(tag: &[u8], pairs: &[[[u8; 32]; 2]], out: &mut [[u8; 32]]) {
         "a tag has at most {PAIR_TAG_BYTES_MAX} bytes, not {}",
         tag.len()
     );
+    if pairs.len() < WIDE_MESSAGES_MIN || !wide::is_available() {
+        hash_pairs_in_turn(tag, pairs, out);
+        return;
+    }
+    let message_bytes = tag.len() + 64;
+    let mut lanes = PaddedLanes::new(message_bytes, (message_bytes + CLOSING_BYTES).div_ceil(BLOCK_BYTES));
+    for lane in 0..LANES {
+        lanes.put(lane, 0, tag);
+    }
+    for (pairs, out) in pairs.chunks(LANES).zip(out.chunks_mut(LANES)) {
+        if out.len() < WIDE_MESSAGES_MIN {
+            hash_pairs_in_turn(tag, pairs, out);
+            continue;
+        }
+        for (lane, pair) in pairs.iter().enumerate() {
+            lanes.put(lane, tag.len(), pair.as_flattened());
+        }
+        out.copy_from_slice(&lanes.hash()[..out.len()]);
+    }
+}
+
+/// [`hash_pairs`], one pair after the other.
+fn hash_pairs_in_turn(tag: &[u8], pairs: &[[[u8; 32]; 2]], out: &mut [[u8; 32]]) {
     let end = tag.len() + 64;
     let mut blocks = [[0; BLOCK_BYTES]; 2];
     let bytes = blocks.as_flattened_mut();

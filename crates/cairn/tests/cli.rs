@@ -416,6 +416,61 @@ fn a_key_file_signs_if_nobody_else_can_read_it() {
 }
 
 #[test]
+fn the_address_of_a_key_is_known_before_its_network_runs() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let user = User::new();
+    let file = user.path("my.key");
+    std::fs::write(&file, "01".repeat(32)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    // The example of docs/spec/02-keys.md.
+    let address = "cairn1v0m45r94qsysauw2m25pvxkah9hm0q6a3yjtpenfgwdehv6ws30sva6yn0";
+    let offline = ["account", "--key-file", "my.key"];
+    let shown = user.json(&[&offline[..], &["--prefix", "cairn"]].concat());
+    assert_eq!(shown["address"], address);
+    assert_eq!(shown["public_key"], "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c");
+
+    let allocation = format!("{address}=5");
+    user.succeed(&["genesis", "new", "--name", "own", "--work", "1", "--allocate", &allocation]);
+    let shown = user.json(&[&offline[..], &["--genesis", "own.toml"]].concat());
+    assert_eq!(shown["address"], address);
+    assert_eq!(user.fail(&[&offline[..], &["--prefix", "Not A Prefix"]].concat()).1["code"], "bad-prefix");
+    assert_eq!(user.fail(&["account", "alice", "--prefix", "cairn"]).0, 2);
+    assert_eq!(user.fail(&offline).0, 3);
+}
+
+#[test]
+fn a_hyphen_stands_for_standard_output() {
+    let user = User::new();
+    let new = ["genesis", "new", "--name", "own", "--reward", "1", "--work", "1"];
+    let text = user.succeed(&[&new[..], &["--output", "-"]].concat());
+    std::fs::write(user.path("shown.toml"), &text).unwrap();
+    assert_eq!(user.json(&["genesis", "check", "shown.toml"])["valid"], true);
+    let made = user.json(&[&new[..], &["--output", "-"]].concat());
+    assert!(made["text"].as_str().unwrap().contains("name = \"own\""), "{made}");
+    let build =
+        ["tx", "build", "--genesis", "shown.toml", "--nonce", "0", "--fee-rate", "1", "--amount", "1"];
+    let nobody = "cairn1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqql0lnj";
+    let built = user.succeed(&[&build[..], &["--from", nobody, "--to", nobody, "--output", "-"]].concat());
+    assert!(built.contains("\"sender\""), "{built}");
+    assert!(!user.path("-").exists());
+}
+
+#[test]
+fn a_transaction_that_no_block_can_take_yet_says_so_at_once() {
+    let user = User::new();
+    let _devnet = Running::devnet(&user, &["--mine", "manual"]);
+    let send = ["send", "--from", "alice", "--to", "bob", "--amount", "1", "--nonce"];
+    let told = |nonce| String::from_utf8(user.run(&[&send[..], &[nonce]].concat()).stderr).unwrap();
+    let gap = told("2");
+    assert!(gap.contains("no block can take it yet") && gap.contains("nonce 0"), "{gap}");
+    let next = told("0");
+    assert!(next.contains("it waits for a block"), "{next}");
+    // Who is refused hears what to type, and not which request to send.
+    let (_, error) = user.fail(&["block", "99"]);
+    assert_eq!(error["help"], "`cairn block` lists the newest");
+}
+
+#[test]
 fn a_load_is_confirmed_whole_and_measured() {
     let user = User::new();
     let _devnet = Running::devnet(&user, &["--ephemeral", "--mine", "on-transaction"]);
@@ -473,6 +528,8 @@ fn a_chain_is_exported_imported_and_verified() {
     std::fs::write(user.path("changed.blocks"), &bytes).unwrap();
     let (status, error) = fail(import("changed.blocks", "partial"));
     assert_eq!((status, error["code"].as_str()), (1, Some("invalid-block")));
+    let rules = ["TX-9", "BLK-3", "SEA-3"];
+    assert!(rules.iter().any(|rule| error["rule"] == *rule), "{error}");
     assert_eq!(user.json(&["verify", "--data-dir", "partial"])["height"], 2);
     std::fs::write(user.path("cut.blocks"), &read("online.blocks")[..500]).unwrap();
     assert_eq!(fail(import("cut.blocks", "cut")).1["code"], "truncated-file");
@@ -533,4 +590,7 @@ fn several_nodes_are_listed_and_one_must_be_named() {
         assert!(error["message"].as_str().unwrap().contains(api), "{error}");
         assert_eq!(user.json(&["block", "--node", api]).as_array().unwrap().len(), 1);
     }
+    let (status, error) = user.fail(&["stop", "mycoin"]);
+    assert_eq!((status, &error["message"]), (3, &Value::from("no node of `mycoin` runs here")));
+    assert!(error["help"].as_str().unwrap().contains("devnet"), "{error}");
 }

@@ -101,7 +101,8 @@ pub struct Status {
 /// How far a node is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SyncView {
-    /// `synced`, or `replaying` while the node executes blocks of its own log.
+    /// `synced`: all blocks that the node knows of are executed. It answers only then, so there is no
+    /// other state before there are peers.
     #[schema(example = "synced")]
     pub state: String,
     /// The height it has reached.

@@ -28,10 +28,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// Ask no node, but show the address on the network of this genesis file.
-    #[arg(long, value_name = "FILE", requires = "key_file", conflicts_with_all = ["prefix", "at", "history", "proof"])]
+    #[arg(long, value_name = "FILE", requires = "key_file", conflicts_with_all = ["account", "prefix", "at", "history", "proof"])]
     genesis: Option<PathBuf>,
     /// Ask no node, but show the address with this prefix, such as cairn.
-    #[arg(long, value_name = "PREFIX", requires = "key_file", conflicts_with_all = ["at", "history", "proof"])]
+    #[arg(long, value_name = "PREFIX", requires = "key_file", conflicts_with_all = ["account", "at", "history", "proof"])]
     prefix: Option<String>,
     /// As it was after the block at this height.
     #[arg(long, value_name = "HEIGHT", conflicts_with_all = ["history", "proof"])]

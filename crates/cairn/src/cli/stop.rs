@@ -30,7 +30,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
     let timeout = super::send::timeout(arguments.timeout.as_deref(), context)?;
     let mut running = running_nodes(&context.directories.runtime);
     if let Some(network) = &arguments.network {
-        let others: Vec<String> = running.iter().map(|node| format!("`{}`", node.network)).collect();
+        let mut others: Vec<String> = running.iter().map(|node| format!("`{}`", node.network)).collect();
+        others.dedup();
         running.retain(|node| node.network == *network);
         if running.is_empty() {
             let failure = CliError::unreachable("no-node", format!("no node of `{network}` runs here"));

@@ -151,7 +151,82 @@ fn an_account_is_shown_in_the_past_and_with_what_changed_it() {
     assert_eq!((&sent[0]["kind"], &sent[0]["sent"]), (&json!("sent"), &json!("100")));
     let producer = node.read("/v1/status")["mining"]["producer"].as_str().unwrap().to_owned();
     let paid = node.read(&format!("/v1/accounts/{producer}/transactions"));
-    assert_eq!(paid[0]["kind"], json!("payment"));
+    let units = |value: &Value| value.as_str().unwrap().parse::<u64>().unwrap();
+    let mut sum = 0;
+    for entry in paid.as_array().unwrap() {
+        assert_eq!(entry["kind"], json!("payment"));
+        let received = units(&entry["received"]);
+        assert_eq!(received, units(&entry["fees_earned"]) + units(&entry["reward"]), "{entry}");
+        // A transfer weighs 198; these offer 2 a unit, 1 of it beside the base fee.
+        assert_eq!(entry["fees_earned"], json!("396"));
+        sum += received;
+    }
+    let owned = node.read(&format!("/v1/accounts/{producer}"));
+    assert_eq!((paid.as_array().unwrap().len(), units(&owned["balance"])), (3, sum));
+}
+
+#[test]
+fn each_transaction_of_a_block_is_proven_by_what_the_answer_holds() {
+    let node = TestNode::start();
+    let alice = Sender::new("alice", &node);
+    let batch: Vec<_> = (0..5).map(|nonce| alice.pay(nonce, 1)).collect();
+    assert_eq!(node.post_bytes("/v1/transactions", &to_bytes(&batch)).status, 207);
+    node.mine(2);
+    let identity = node.ready["identity"].as_str().unwrap().parse().unwrap();
+    let mut places = Vec::new();
+    for transaction in batch {
+        let sent = IdentifiedTransaction::new(transaction, &identity);
+        let proof = node.read(&format!("/v1/transactions/{}/proof", sent.id()));
+        let header = checked_header(&proof);
+        let proven: Transaction = decode_exact(&bytes(&proof["transaction"])).unwrap();
+        let proven = IdentifiedTransaction::new(proven, &identity);
+        assert_eq!(proven, sent);
+        let number = |name: &str| u32::try_from(proof[name].as_u64().unwrap()).unwrap();
+        let (index, count) = (number("index"), number("count"));
+        assert_eq!(count, header.tx_count);
+        let merkle = MerkleProof { index, count, siblings: hashes(&proof["siblings"]) };
+        assert_eq!(merkle.verify(proven.leaf(), header.tx_root), Ok(()));
+        let elsewhere = MerkleProof { index: (index + 1) % count, ..merkle };
+        assert!(elsewhere.verify(proven.leaf(), header.tx_root).is_err());
+        places.push(index);
+    }
+    assert_eq!(places, [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn data_may_come_in_base_64() {
+    let node = TestNode::start();
+    let alice = Sender::new("alice", &node);
+    let with_data =
+        alice.sign(&cairn_core::transaction::TransactionBody { data: b"hello".to_vec(), ..body(0, 5) });
+    let mut sent = to_json(&with_data);
+    sent["body"]["data"] = json!("aGVsbG8=");
+    assert_eq!(node.post("/v1/transactions", &sent).refusal().1, "malformed-json");
+    sent["body"]["data"] = json!("base64:aGVsbG8=");
+    let answer = node.post("/v1/transactions", &sent);
+    assert_eq!(answer.status, 202, "{}", answer.json());
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    let kept = node.read(&format!("/v1/transactions/{id}"));
+    assert_eq!(kept["transaction"]["body"]["data"], json!("68656c6c6f"));
+}
+
+#[test]
+fn what_waits_is_listed_page_by_page() {
+    let node = TestNode::start();
+    let alice = Sender::new("alice", &node);
+    let batch: Vec<_> = (0..5).map(|nonce| alice.pay(nonce, 1)).collect();
+    assert_eq!(node.post_bytes("/v1/transactions", &to_bytes(&batch)).status, 207);
+    let mut nonces = Vec::new();
+    let mut before = String::new();
+    loop {
+        let page = node.read(&format!("/v1/mempool?limit=2{before}"));
+        let page = page.as_array().unwrap();
+        let Some(last) = page.last() else { break };
+        before = format!("&before={}", last["cursor"]);
+        nonces.extend(page.iter().map(|entry| entry["nonce"].as_u64().unwrap()));
+    }
+    assert_eq!(nonces, [4, 3, 2, 1, 0]);
+    assert_eq!(node.get("/v1/mempool?limit=1001").status, 400);
 }
 
 #[test]
