@@ -205,8 +205,7 @@ fn check_with(
     // BLK-3 > The header has the root over the transactions. Before their own rules, so that a false
     // body under a good header is told from a header that commits to a bad transaction.
     let identity = consensus.rules().identity();
-    let transactions: Vec<_> =
-        body.transactions.into_iter().map(|it| IdentifiedTransaction::new(it, identity)).collect();
+    let transactions = IdentifiedTransaction::new_all(body.transactions, identity);
     let leaves: Vec<LeafHash> = transactions.iter().map(IdentifiedTransaction::leaf).collect();
     let expected = merkle::root(&leaves);
     if header.tx_root != expected {

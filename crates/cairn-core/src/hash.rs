@@ -3,6 +3,7 @@
 //! Every hash except the 40-byte work hash starts with its own NUL-terminated tag, so bytes hashed
 //! for one purpose never mean anything under another (a transaction is never a tree node).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A NUL-terminated domain tag that opens the bytes of a hash.
@@ -81,6 +82,61 @@ impl Tag {
             hasher.update(part);
         }
         hasher.finish()
+    }
+}
+
+/// Many messages under one tag, hashed side by side where they have one length.
+#[derive(Clone, Debug)]
+pub struct Messages {
+    tag: Tag,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Messages {
+    /// No messages yet; there is room for `count` of about `message_bytes` bytes.
+    pub fn new(tag: Tag, count: usize, message_bytes: usize) -> Self {
+        let bytes = Vec::with_capacity(count.saturating_mul(tag.0.len() + message_bytes));
+        Self { tag, bytes, ends: Vec::with_capacity(count) }
+    }
+
+    /// Adds the message that `write` appends.
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.bytes.extend_from_slice(self.tag.0);
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// The hash of each message, in order.
+    pub fn hash(&self) -> Vec<[u8; 32]> {
+        let mut hashes = vec![[0; 32]; self.ends.len()];
+        let first = self.ends.first().copied().unwrap_or_default();
+        if self.lengths().all(|length| length == first) {
+            cairn_hash::hash_many(&self.bytes, first, &mut hashes);
+            return hashes;
+        }
+        let mut by_length: BTreeMap<usize, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        for (place, (start, end)) in starts.zip(&self.ends).enumerate() {
+            let (places, bytes) = by_length.entry(end - start).or_default();
+            places.push(place);
+            bytes.extend_from_slice(self.bytes.get(start..*end).unwrap_or_default());
+        }
+        for (length, (places, bytes)) in by_length {
+            let mut same = vec![[0; 32]; places.len()];
+            cairn_hash::hash_many(&bytes, length, &mut same);
+            for (place, hash) in places.into_iter().zip(same) {
+                if let Some(slot) = hashes.get_mut(place) {
+                    *slot = hash;
+                }
+            }
+        }
+        hashes
+    }
+
+    fn lengths(&self) -> impl Iterator<Item = usize> + '_ {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| end - start)
     }
 }
 
@@ -196,6 +252,19 @@ mod tests {
             for b in &Tag::ALL[i + 1..] {
                 assert!(!a.as_bytes().starts_with(b.as_bytes()) && !b.as_bytes().starts_with(a.as_bytes()));
             }
+        }
+    }
+
+    #[test]
+    fn many_messages_are_hashed_as_each_alone() {
+        for lengths in [vec![], vec![7], vec![5; 40], (0..70).map(|n| n * 13 % 9).collect::<Vec<_>>()] {
+            let mut messages = Messages::new(Tag::LEAF, lengths.len(), 9);
+            let parts: Vec<Vec<u8>> = (0u8..).zip(&lengths).map(|(n, length)| vec![n; *length]).collect();
+            for part in &parts {
+                messages.push(|out| out.extend_from_slice(part));
+            }
+            let alone: Vec<_> = parts.iter().map(|part| Tag::LEAF.hash(&[part])).collect();
+            assert_eq!(messages.hash(), alone);
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::address::Address;
 use crate::codec::{Decode, DecodeError, Encode, Reader, encode_byte_string, encode_count};
-use crate::hash::{BlockId, LeafHash, StatePath, Tag, TransactionId};
+use crate::hash::{BlockId, LeafHash, Messages, StatePath, Tag, TransactionId};
 use crate::network::Rules;
 use crate::numbers::{Amount, FeeRate, Height, Nonce, Weight};
 use crate::signature::{BatchSeed, Scheme, SignedMessage, Witness, verify, verify_batch};
@@ -312,6 +312,50 @@ impl IdentifiedTransaction {
         Self { transaction, id, leaf, sender, bytes: body_bytes.len() + witness_bytes.len() }
     }
 
+    /// Names many transactions: hashes that do not depend on each other are computed side by side.
+    pub fn new_all(transactions: Vec<Transaction>, identity: &BlockId) -> Vec<Self> {
+        let count = transactions.len();
+        let senders = senders(&transactions);
+        let mut ids = Messages::new(Tag::TRANSACTION, count, 64 + TRANSACTION_BYTES_MIN);
+        let mut witnesses = Messages::new(Tag::WITNESS, count, TRANSACTION_BYTES_MIN);
+        let mut sizes = Vec::with_capacity(count);
+        for (transaction, sender) in transactions.iter().zip(&senders) {
+            let mut bytes = 0;
+            ids.push(|out| {
+                identity.encode(out);
+                sender.encode(out);
+                let start = out.len();
+                transaction.body.encode(out);
+                bytes += out.len() - start;
+            });
+            witnesses.push(|out| {
+                let start = out.len();
+                transaction.witness.encode(out);
+                bytes += out.len() - start;
+            });
+            sizes.push(bytes);
+        }
+        let ids = ids.hash();
+        let mut leaves = Messages::new(Tag::LEAF, count, 64);
+        for (id, witness) in ids.iter().zip(witnesses.hash()) {
+            leaves.push(|out| {
+                out.extend_from_slice(id);
+                out.extend_from_slice(&witness);
+            });
+        }
+        let names = ids.into_iter().zip(leaves.hash()).zip(senders).zip(sizes);
+        let named = transactions.into_iter().zip(names);
+        named
+            .map(|(transaction, (((id, leaf), sender), bytes))| Self {
+                transaction,
+                id: TransactionId(id),
+                leaf: LeafHash(leaf),
+                sender,
+                bytes,
+            })
+            .collect()
+    }
+
     /// Its id.
     pub const fn id(&self) -> TransactionId {
         self.id
@@ -321,6 +365,21 @@ impl IdentifiedTransaction {
     pub const fn leaf(&self) -> LeafHash {
         self.leaf
     }
+}
+
+/// Who sends each transaction.
+fn senders(transactions: &[Transaction]) -> Vec<Address> {
+    let mut addresses = Messages::new(Tag::ADDRESS, transactions.len(), 33);
+    for transaction in transactions {
+        let Witness::Ed25519 { key, .. } = &transaction.witness else {
+            return transactions.iter().map(|transaction| transaction.witness.address()).collect();
+        };
+        addresses.push(|out| {
+            Scheme::Ed25519.encode(out);
+            key.encode(out);
+        });
+    }
+    addresses.hash().into_iter().map(Address).collect()
 }
 
 /// The hash of a witness and, with it, the leaf of a transaction.
@@ -365,8 +424,24 @@ pub fn trust_all(
     transactions: Vec<IdentifiedTransaction>,
     rules: &Rules,
 ) -> Result<Vec<CheckedTransaction>, (usize, TransactionError)> {
-    let form = |(position, transaction)| check_form(transaction, rules).map_err(|error| (position, error));
-    transactions.into_iter().enumerate().map(form).collect()
+    let mut paths = Messages::new(Tag::PATH, 2 * transactions.len(), 32);
+    for transaction in &transactions {
+        paths.push(|out| transaction.sender.encode(out));
+        for transfer in &transaction.transaction.body.transfers {
+            paths.push(|out| transfer.to.encode(out));
+        }
+    }
+    let mut paths = paths.hash().into_iter().map(StatePath);
+    let mut checked = Vec::with_capacity(transactions.len());
+    for (position, transaction) in transactions.into_iter().enumerate() {
+        let transfers = transaction.transaction.body.transfers.len();
+        let mine = Paths {
+            sender: paths.next().expect("one for each sender"),
+            recipients: paths.by_ref().take(transfers).collect(),
+        };
+        checked.push(check_form_at(transaction, mine, rules).map_err(|error| (position, error))?);
+    }
+    Ok(checked)
 }
 
 /// Checks many transactions that have nothing to do with each other, and judges each by itself.
@@ -375,8 +450,8 @@ pub fn check_each(
     rules: &Rules,
     seed: BatchSeed,
 ) -> Vec<Result<CheckedTransaction, TransactionError>> {
-    let form = |transaction| check_form(IdentifiedTransaction::new(transaction, rules.identity()), rules);
-    let formed: Vec<_> = transactions.into_iter().map(form).collect();
+    let identified = IdentifiedTransaction::new_all(transactions, rules.identity());
+    let formed: Vec<_> = identified.into_iter().map(|transaction| check_form(transaction, rules)).collect();
     if all_signed(formed.iter().filter_map(|outcome| outcome.as_ref().ok()), seed) {
         return formed;
     }
@@ -411,6 +486,24 @@ fn all_signed<'a>(checked: impl Iterator<Item = &'a CheckedTransaction>, seed: B
 /// Every rule that needs neither state nor signature.
 fn check_form(
     identified: IdentifiedTransaction,
+    rules: &Rules,
+) -> Result<CheckedTransaction, TransactionError> {
+    let recipients =
+        identified.transaction.body.transfers.iter().map(|transfer| transfer.to.path()).collect();
+    let paths = Paths { sender: identified.sender.path(), recipients };
+    check_form_at(identified, paths, rules)
+}
+
+/// The places of those whom a transaction touches.
+struct Paths {
+    sender: StatePath,
+    recipients: Vec<StatePath>,
+}
+
+/// [`check_form`], with paths that were computed before.
+fn check_form_at(
+    identified: IdentifiedTransaction,
+    paths: Paths,
     rules: &Rules,
 ) -> Result<CheckedTransaction, TransactionError> {
     let IdentifiedTransaction { transaction, id, leaf, sender, bytes } = identified;
@@ -456,8 +549,7 @@ fn check_form(
         return Err(TransactionError::NonceExhausted);
     }
 
-    let sender_path = sender.path();
-    let recipient_paths = body.transfers.iter().map(|transfer| transfer.to.path()).collect();
+    let Paths { sender: sender_path, recipients: recipient_paths } = paths;
     Ok(CheckedTransaction {
         transaction,
         id,

@@ -629,3 +629,21 @@ fn the_base_fee_moves_as_eip_1559_says_and_stays_above_its_floor() {
     assert_eq!(rules.next_base_fee(FeeRate(8), Weight((1 << 19) + 1)), FeeRate(9));
     assert_eq!(rules.next_base_fee(FeeRate(u64::MAX), full), FeeRate(u64::MAX));
 }
+
+#[test]
+fn many_transactions_are_named_as_each_alone() {
+    let mut many: Vec<Transaction> = (0..40u8)
+        .map(|n| {
+            let transfers = vec![transfer(BOB, 5); usize::from(n % 3) + 1];
+            sign(TransactionBody { data: vec![n; usize::from(n % 5)], transfers, ..body() }, ALICE)
+        })
+        .collect();
+    let identity = *rules().identity();
+    let name = cairn_core::transaction::IdentifiedTransaction::new;
+    let name_all = cairn_core::transaction::IdentifiedTransaction::new_all;
+    let alone = |many: &[Transaction]| many.iter().map(|it| name(it.clone(), &identity)).collect::<Vec<_>>();
+    assert_eq!(name_all(many.clone(), &identity), alone(&many));
+    many[7].witness = Witness::Secp256k1 { key: [2; 33], signature: [0; 64] };
+    assert_eq!(name_all(many.clone(), &identity), alone(&many));
+    assert_eq!(name_all(Vec::new(), &identity), Vec::new());
+}

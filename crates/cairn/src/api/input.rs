@@ -39,6 +39,21 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
     }
 }
 
+/// That a request has no query, where the path takes none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        match parts.uri.query() {
+            None | Some("") => Ok(Self),
+            Some(_) => Err(ApiError::malformed_query("this path takes no parameters")),
+        }
+    }
+}
+
 /// In which form a body comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {

@@ -115,6 +115,8 @@ fn paths_and_parameters_that_mean_nothing_are_refused() {
         ("/v1/blocks?limit=0", 400, "malformed-parameter"),
         ("/v1/blocks?limit=1001", 400, "malformed-parameter"),
         ("/v1/blocks?limit=x", 400, "malformed-query"),
+        ("/v1/status?verbose=true", 400, "malformed-query"),
+        ("/v1/blocks/tip/raw?full=true", 400, "malformed-query"),
         ("/v1/blocks?before=-1", 400, "malformed-query"),
         ("/v1/blocks?colour=red", 400, "malformed-query"),
         ("/v1/blocks/0?full=maybe", 400, "malformed-query"),

@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::api::errors::{ApiError, of_transaction};
-use crate::api::input::{PathText, address, page_limit, query};
+use crate::api::input::{NoQuery, PathText, address, page_limit, query};
 use crate::api::render;
 use crate::api::views::{
     AccountEntry, AccountEntryKind, AccountProof, AccountQuery, AccountView, Bytes, ErrorBody, Hash,
@@ -99,6 +99,7 @@ async fn past(api: &Api, address: &Address, height: Height) -> Result<Account, A
 )]
 pub(in crate::api) async fn proof(
     State(api): State<Arc<Api>>,
+    _: NoQuery,
     PathText(text): PathText,
 ) -> Result<Json<AccountProof>, ApiError> {
     let address = address(&text, api.rules().prefix())?;

@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::api::errors::{ApiError, of_transaction};
-use crate::api::input::{BlockName, PathText, block_name, page_limit, query};
+use crate::api::input::{BlockName, NoQuery, PathText, block_name, page_limit, query};
 use crate::api::render;
 use crate::api::views::{BlockQuery, BlockSummary, BlockView, BlocksQuery, ErrorBody, ForkView};
 use axum::Json;
@@ -67,6 +67,7 @@ pub(in crate::api) async fn one(
 )]
 pub(in crate::api) async fn raw(
     State(api): State<Arc<Api>>,
+    _: NoQuery,
     PathText(name): PathText,
 ) -> Result<impl IntoResponse, ApiError> {
     let block = find(&api, &name)?;
@@ -77,7 +78,10 @@ pub(in crate::api) async fn raw(
 #[utoipa::path(get, path = "/v1/forks", tag = "chain", responses(
     (status = 200, body = [ForkView]), (status = "default", body = ErrorBody)
 ))]
-pub(in crate::api) async fn forks(State(api): State<Arc<Api>>) -> Result<Json<Vec<ForkView>>, ApiError> {
+pub(in crate::api) async fn forks(
+    State(api): State<Arc<Api>>,
+    _: NoQuery,
+) -> Result<Json<Vec<ForkView>>, ApiError> {
     let branches = api.node.ask(|node, _| node.branches()).await?;
     Ok(Json(branches.iter().map(render::fork).collect()))
 }

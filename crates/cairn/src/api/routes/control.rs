@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::api::errors::{ApiError, of_mine};
-use crate::api::input::{address, read_json, read_json_or_default};
+use crate::api::input::{NoQuery, address, read_json, read_json_or_default};
 use crate::api::render;
 use crate::api::views::{ErrorBody, FaucetAnswer, FaucetRequest, MineAnswer, MineRequest, ShutdownAnswer};
 use axum::Json;
@@ -23,6 +23,7 @@ const MINE_TIME_MAX: Duration = Duration::from_secs(25);
 ))]
 pub(in crate::api) async fn mine(
     State(api): State<Arc<Api>>,
+    _: NoQuery,
     request: Request,
 ) -> Result<Json<MineAnswer>, ApiError> {
     api.token.check(request.headers())?;
@@ -56,6 +57,7 @@ pub(in crate::api) async fn mine(
 ))]
 pub(in crate::api) async fn faucet(
     State(api): State<Arc<Api>>,
+    _: NoQuery,
     request: Request,
 ) -> Result<(StatusCode, Json<FaucetAnswer>), ApiError> {
     let faucet = api.faucet.as_ref().ok_or_else(ApiError::no_faucet)?;
@@ -71,6 +73,7 @@ pub(in crate::api) async fn faucet(
 ))]
 pub(in crate::api) async fn shutdown(
     State(api): State<Arc<Api>>,
+    _: NoQuery,
     request: Request,
 ) -> Result<(StatusCode, Json<ShutdownAnswer>), ApiError> {
     api.token.check(request.headers())?;

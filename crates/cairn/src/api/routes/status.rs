@@ -2,6 +2,7 @@
 
 use crate::api::Api;
 use crate::api::errors::ApiError;
+use crate::api::input::NoQuery;
 use crate::api::render;
 use crate::api::views::{
     ErrorBody, FeesView, LimitsView, MempoolSize, MiningView, PeerView, Status, SyncView,
@@ -47,7 +48,10 @@ impl Seen {
 #[utoipa::path(get, path = "/v1/status", tag = "node", responses(
     (status = 200, body = Status), (status = "default", body = ErrorBody)
 ))]
-pub(in crate::api) async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, ApiError> {
+pub(in crate::api) async fn status(
+    State(api): State<Arc<Api>>,
+    _: NoQuery,
+) -> Result<Json<Status>, ApiError> {
     let seen = api.node.ask(|node, _| Seen::of(node)).await?;
     let section = api.rules().section();
     let (network, limits) = (&section.network, &section.limits);
@@ -107,6 +111,6 @@ pub(in crate::api) async fn status(State(api): State<Arc<Api>>) -> Result<Json<S
 #[utoipa::path(get, path = "/v1/peers", tag = "node", responses(
     (status = 200, body = [PeerView])
 ))]
-pub(in crate::api) async fn peers() -> Json<[PeerView; 0]> {
+pub(in crate::api) async fn peers(_: NoQuery) -> Json<[PeerView; 0]> {
     Json([])
 }

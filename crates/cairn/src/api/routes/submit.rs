@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::api::errors::{ApiError, of_submit};
-use crate::api::input::{SUBMIT_BYTES_MAX, form_of, read_body, submission};
+use crate::api::input::{NoQuery, SUBMIT_BYTES_MAX, form_of, read_body, submission};
 use crate::api::views::{ErrorBody, SignedTransaction, SubmitResult, Submitted, TransactionState};
 use crate::run::Judgement;
 use axum::Json;
@@ -27,6 +27,7 @@ use std::sync::Arc;
 )]
 pub(in crate::api) async fn submit(
     State(api): State<Arc<Api>>,
+    _: NoQuery,
     request: Request,
 ) -> Result<Response, ApiError> {
     let form = form_of(request.headers())?;

@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::api::errors::{ApiError, of_transaction};
-use crate::api::input::{PathText, transaction_id};
+use crate::api::input::{NoQuery, PathText, transaction_id};
 use crate::api::render;
 use crate::api::views::{Bytes, ErrorBody, Hash, TransactionProof, TransactionState, TransactionStatus};
 use axum::Json;
@@ -28,6 +28,7 @@ struct Confirmed {
 )]
 pub(in crate::api) async fn one(
     State(api): State<Arc<Api>>,
+    _: NoQuery,
     PathText(id): PathText,
 ) -> Result<Json<TransactionStatus>, ApiError> {
     let id = transaction_id(&id)?;
@@ -72,6 +73,7 @@ pub(in crate::api) async fn one(
 )]
 pub(in crate::api) async fn proof(
     State(api): State<Arc<Api>>,
+    _: NoQuery,
     PathText(id): PathText,
 ) -> Result<Json<TransactionProof>, ApiError> {
     let id = transaction_id(&id)?;
