@@ -215,11 +215,20 @@ impl Node {
         entries.map(|(ticket, entry)| self.describe(ticket, entry)).collect()
     }
 
-    /// The waiting transactions of a sender, by nonce; at most [`PAGE_ENTRIES_MAX`].
-    pub fn pending_of(&self, sender: &Address) -> Vec<PendingTransaction> {
+    /// The waiting transactions of a sender, as [`Node::pending_page`] lists those of all.
+    pub fn pending_of(
+        &self,
+        sender: &Address,
+        before: Option<Cursor>,
+        limit: usize,
+    ) -> Vec<PendingTransaction> {
+        let before = Ticket(before.map_or(u64::MAX, |cursor| cursor.0));
         let tickets = self.mempool.lane(sender).into_iter().flat_map(crate::mempool::Lane::tickets);
-        let entries = tickets.filter_map(|(_, ticket)| Some((ticket, self.mempool.at(ticket)?)));
-        entries.take(PAGE_ENTRIES_MAX).map(|(ticket, entry)| self.describe(ticket, entry)).collect()
+        let mut tickets: Vec<Ticket> = tickets.map(|(_, ticket)| ticket).filter(|it| *it < before).collect();
+        tickets.sort_unstable_by(|a, b| b.cmp(a));
+        let entries = tickets.into_iter().filter_map(|ticket| Some((ticket, self.mempool.at(ticket)?)));
+        let page = entries.take(limit.min(PAGE_ENTRIES_MAX));
+        page.map(|(ticket, entry)| self.describe(ticket, entry)).collect()
     }
 
     /// What the producer is at.

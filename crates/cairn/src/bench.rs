@@ -113,7 +113,7 @@ pub fn run(options: Options<'_>) -> Result<(), BenchError> {
         let sizes: &[usize] = if options.quick { &[10_000] } else { &[10_000, 100_000, 1_000_000] };
         for accounts in sizes {
             note(&format!("import: making a chain over {} accounts", grouped(*accounts as u64)));
-            let blocks = if options.quick { 6 } else { 30 };
+            let blocks = if options.quick { 6 } else { 60 };
             let chain = chain::make_chain(*accounts, blocks);
             measure_import(&chain, *accounts, scratch.path(), figures)?;
         }

@@ -480,8 +480,10 @@ fn pages_go_from_the_newest_to_the_oldest() {
     assert_eq!(page.iter().map(|it| it.transaction.id()).collect::<Vec<_>>(), [ids[4], ids[3]]);
     let page = bench.node.pending_page(Some(page[1].cursor), 10);
     assert_eq!(page.iter().map(|it| it.transaction.id()).collect::<Vec<_>>(), [ids[2], ids[1], ids[0]]);
-    let lane: Vec<_> = bench.node.pending_of(&ALICE.address()).iter().map(|it| it.transaction.id()).collect();
-    assert_eq!(lane, ids);
+    let lane = bench.node.pending_of(&ALICE.address(), None, 3);
+    assert_eq!(lane.iter().map(|it| it.transaction.id()).collect::<Vec<_>>(), [ids[4], ids[3], ids[2]]);
+    let lane = bench.node.pending_of(&ALICE.address(), Some(lane[2].cursor), 10);
+    assert_eq!(lane.iter().map(|it| it.transaction.id()).collect::<Vec<_>>(), [ids[1], ids[0]]);
 }
 
 #[test]

@@ -842,10 +842,10 @@ pub struct HistoryQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct MempoolQuery {
-    /// Only what this account sent, by nonce.
+    /// Only what this account sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Only what came before the entry with this cursor. Not together with `address`.
+    /// Only what came before the entry with this cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
     /// How many at most: 1 to 1,000, 100 if left out.

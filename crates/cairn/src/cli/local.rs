@@ -96,7 +96,9 @@ pub(crate) fn cannot_open(error: &RunError, directory: &Path) -> CliError {
     match error {
         RunError::Store(error) => cannot_open_store(error, directory),
         RunError::Block(_) | RunError::Replay(_) => failure("damaged").help(DAMAGED),
-        RunError::Mode(_) => failure("mode-unsupported"),
+        RunError::Mode(_) => failure("mode-unsupported").help(
+            "`cairn genesis new --consensus pow`, or pow+permit, begins a network that this release runs",
+        ),
         RunError::Random(_) | RunError::Thread(_) => failure("cannot-open"),
     }
 }

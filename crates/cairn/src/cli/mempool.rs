@@ -28,7 +28,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
             None => String::new(),
         };
         let path = format!("/v1/mempool?limit={}{address}", arguments.limit);
-        let entries: Vec<MempoolEntry> = client.get(&path).await?;
+        let mut entries: Vec<MempoolEntry> = client.get(&path).await?;
+        if arguments.account.is_some() {
+            // One account's wait for each other, so people read them in their order.
+            entries.sort_by_key(|entry| entry.nonce);
+        }
         if context.json {
             output::print_json(&entries);
         } else if entries.is_empty() {

@@ -226,6 +226,11 @@ fn what_waits_is_listed_page_by_page() {
         nonces.extend(page.iter().map(|entry| entry["nonce"].as_u64().unwrap()));
     }
     assert_eq!(nonces, [4, 3, 2, 1, 0]);
+    let of_alice = format!("/v1/mempool?limit=2&address={}", address_text("alice"));
+    let first = node.read(&of_alice);
+    let second = node.read(&format!("{of_alice}&before={}", first[1]["cursor"]));
+    let nonces = [&first[0], &first[1], &second[0], &second[1]].map(|entry| entry["nonce"].as_u64().unwrap());
+    assert_eq!(nonces, [4, 3, 2, 1]);
     assert_eq!(node.get("/v1/mempool?limit=1001").status, 400);
 }
 

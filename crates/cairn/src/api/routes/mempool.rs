@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// How many entries a page has if nothing is said.
 const PAGE_ENTRIES: u32 = 100;
 
-/// Transactions that wait, the newest first; those of one account by nonce.
+/// Transactions that wait, all or those of one account, the newest first.
 #[utoipa::path(get, path = "/v1/mempool", tag = "mempool", params(MempoolQuery), responses(
     (status = 200, body = [MempoolEntry]), (status = "default", body = ErrorBody)
 ))]
@@ -25,18 +25,12 @@ pub(in crate::api) async fn list(
     let MempoolQuery { address: sender, before, limit } = query(&uri)?;
     let limit = page_limit(limit, PAGE_ENTRIES)?;
     let sender = sender.map(|text| address(&text, api.rules().prefix())).transpose()?;
-    if sender.is_some() && before.is_some() {
-        return Err(ApiError::malformed_parameter("before", "allowed together with address"));
-    }
+    let before = before.map(Cursor);
     let pending = api
         .node
         .ask(move |node, _| match sender {
-            Some(sender) => {
-                let mut all = node.pending_of(&sender);
-                all.truncate(limit);
-                all
-            }
-            None => node.pending_page(before.map(Cursor), limit),
+            Some(sender) => node.pending_of(&sender, before, limit),
+            None => node.pending_page(before, limit),
         })
         .await?;
     Ok(Json(pending.iter().map(|entry| render::mempool_entry(entry, api.rules().prefix())).collect()))
