@@ -229,7 +229,7 @@ pub fn check_reserve(
     }
     let transfers = &transaction.body().transfers;
     let mut received: Vec<(&StatePath, Amount)> =
-        transaction.recipient_paths().iter().zip(transfers.iter().map(|transfer| transfer.amount)).collect();
+        transaction.recipient_paths().zip(transfers.iter().map(|transfer| transfer.amount)).collect();
     received.sort_unstable();
     let mut sender_end = left;
     for same in received.chunk_by(|a, b| a.0 == b.0) {

@@ -84,7 +84,7 @@ pub struct CheckedTransaction {
     leaf: LeafHash,
     sender: Address,
     sender_path: StatePath,
-    recipient_paths: Vec<StatePath>,
+    recipient_paths: RecipientPaths,
     weight: Weight,
     amount: Amount,
     bytes: usize,
@@ -240,8 +240,9 @@ impl CheckedTransaction {
     }
 
     /// The places of those who receive, in the order of the transfers.
-    pub fn recipient_paths(&self) -> &[StatePath] {
-        &self.recipient_paths
+    pub fn recipient_paths(&self) -> impl Iterator<Item = &StatePath> {
+        let RecipientPaths { first, more } = &self.recipient_paths;
+        std::iter::once(first).chain(more)
     }
 
     /// Its weight.
@@ -437,7 +438,7 @@ pub fn trust_all(
         let transfers = transaction.transaction.body.transfers.len();
         let mine = Paths {
             sender: paths.next().expect("one for each sender"),
-            recipients: paths.by_ref().take(transfers).collect(),
+            recipients: RecipientPaths::new(paths.by_ref().take(transfers)),
         };
         checked.push(check_form_at(transaction, mine, rules).map_err(|error| (position, error))?);
     }
@@ -488,16 +489,29 @@ fn check_form(
     identified: IdentifiedTransaction,
     rules: &Rules,
 ) -> Result<CheckedTransaction, TransactionError> {
-    let recipients =
-        identified.transaction.body.transfers.iter().map(|transfer| transfer.to.path()).collect();
-    let paths = Paths { sender: identified.sender.path(), recipients };
+    let recipients = identified.transaction.body.transfers.iter().map(|transfer| transfer.to.path());
+    let paths = Paths { sender: identified.sender.path(), recipients: RecipientPaths::new(recipients) };
     check_form_at(identified, paths, rules)
 }
 
 /// The places of those whom a transaction touches.
 struct Paths {
     sender: StatePath,
-    recipients: Vec<StatePath>,
+    recipients: RecipientPaths,
+}
+
+/// The places of those who receive. Most transactions have one recipient, who needs no list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct RecipientPaths {
+    first: StatePath,
+    more: Vec<StatePath>,
+}
+
+impl RecipientPaths {
+    /// The paths of a transaction in the order of its transfers, of which it has at least one by TX-4.
+    fn new(mut paths: impl Iterator<Item = StatePath>) -> Self {
+        Self { first: paths.next().unwrap_or_default(), more: paths.collect() }
+    }
 }
 
 /// [`check_form`], with paths that were computed before.
