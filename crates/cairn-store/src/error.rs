@@ -105,6 +105,9 @@ pub enum StoreError {
         /// The table.
         table: &'static str,
     },
+    /// The database is damaged beyond what its own code can say.
+    #[error("the database cannot be read")]
+    Unreadable,
     /// The accounts of the database do not have the state root of its tip.
     #[error("the accounts in the database are not those of its tip")]
     WrongRoot,

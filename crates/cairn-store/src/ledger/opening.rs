@@ -63,7 +63,10 @@ impl Ledger {
     /// [`StoreError::WrongNetwork`] and [`StoreError::NewerFormat`], and then nothing was changed;
     /// [`StoreError::Damaged`] where the log is not what was written; or the disk fails.
     pub fn open(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Result<Opened, StoreError> {
-        match open_once(disk, genesis, settings) {
+        // redb may meet damage with a panic; that is damage like any other.
+        let attempt =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| open_once(disk, genesis, settings)));
+        match attempt.unwrap_or(Err(StoreError::Unreadable)) {
             // A cache that cannot be read is thrown away; the log has everything.
             Err(error) if is_damaged_database(&error) => {
                 let fail = |source| StoreError::io("remove", &disk.path().join(DATABASE), source);
@@ -79,7 +82,7 @@ impl Ledger {
 
 fn is_damaged_database(error: &StoreError) -> bool {
     match error {
-        StoreError::Row { .. } | StoreError::WrongRoot => true,
+        StoreError::Row { .. } | StoreError::WrongRoot | StoreError::Unreadable => true,
         StoreError::Database { source } => {
             !error.is_full() && !matches!(&**source, redb::Error::Io(_) | redb::Error::UpgradeRequired(_))
         }
@@ -269,10 +272,30 @@ fn load(
         return Err(StoreError::WrongRoot);
     }
     let base = first.previous().map(|height| load_parent(&transaction, height, genesis)).transpose()?;
+    check_links(base.as_ref(), &chain)?;
     let mut side: Vec<(BlockId, Header)> =
         tables::side(&transaction)?.into_iter().map(|row| (row.id, row.header)).collect();
     side.sort_by_key(|(_, header)| header.height);
     Ok(Loaded { state, base, chain, side })
+}
+
+/// The headers follow one another, and the history below them is the one they commit.
+fn check_links(base: Option<&Parent>, chain: &[(BlockId, Header)]) -> Result<(), StoreError> {
+    let broken = Err(StoreError::Row { table: "headers" });
+    let linked = chain
+        .iter()
+        .zip(chain.iter().skip(1))
+        .all(|((id, parent), (_, child))| child.parent == *id && child.height == parent.height.next());
+    let based = match (base, chain.first()) {
+        (Some(base), Some((_, first))) => {
+            first.parent == base.id
+                && first.target == base.next_target
+                && first.history_root == base.history.root()
+        }
+        (None, Some((_, first))) => first.height == Height::GENESIS,
+        (_, None) => false,
+    };
+    if linked && based { Ok(()) } else { broken }
 }
 
 fn load_state(

@@ -3,7 +3,7 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `tip` | – | format, identity, height, id, end of the log, flush, number of accounts |
-//! | `headers` | height | header, id, place in the log, number of accounts |
+//! | `headers` | height | header, id, place in the log, number of accounts, crc32c of all that |
 //! | `undo` | height | what takes the state back from the block |
 //! | `history` | level, index | a complete subtree of the history tree |
 //! | `side` | id | header and place in the log of a block that is not on the chain |
@@ -176,10 +176,16 @@ impl HeaderRow {
         row.extend(self.id.0);
         row.extend(self.position.to_bytes());
         row.extend(self.accounts.to_le_bytes());
+        row.extend(crc32c::crc32c(&row).to_le_bytes());
         row
     }
 
     fn from_bytes(row: &[u8]) -> Option<Self> {
+        // A start stands on these rows, so they are checked before anything is built on them.
+        let (row, sum) = row.split_last_chunk()?;
+        if crc32c::crc32c(row) != u32::from_le_bytes(*sum) {
+            return None;
+        }
         let (row, accounts) = row.split_last_chunk()?;
         let (row, position) = row.split_last_chunk()?;
         let (row, id) = row.split_last_chunk()?;
