@@ -34,6 +34,12 @@ impl Exit {
     }
 }
 
+/// Whether a line of a text is nothing but the 64 hexadecimal digits of a key.
+fn looks_like_key(text: &str) -> bool {
+    let is_key = |line: &str| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.lines().map(str::trim).any(is_key)
+}
+
 /// The places in a text that are to blame, at least one.
 #[derive(Debug)]
 struct Snippet {
@@ -134,6 +140,11 @@ impl CliError {
         for (span, _) in &mut labels {
             // A span behind the end would show nothing: point at the end instead.
             *span = span.start.min(text.len())..span.end.min(text.len());
+        }
+        // Given in the place of another file, a key must not end up on the screen or in a log.
+        if looks_like_key(text) {
+            return self
+                .help("this looks like a key file, so none of it is shown; give the file that was meant");
         }
         let source = miette::NamedSource::new(file, text.to_owned());
         self.snippet = (!labels.is_empty()).then(|| Box::new(Snippet { source, labels }));
@@ -306,6 +317,14 @@ mod tests {
         CliError::failed("unknown-key", "the key nods is unknown")
             .at("cairn.toml", text, 9..13, "no such key")
             .help("did you mean `node`?")
+    }
+
+    #[test]
+    fn a_key_given_as_another_file_is_not_shown() {
+        let text = format!("{}\n", "3f".repeat(32));
+        let error = CliError::failed("bad-file", "not what was meant").at("my.key", &text, 0..64, "here");
+        assert!(error.snippet.is_none() && error.help.is_some_and(|help| help.contains("key file")));
+        assert!(!looks_like_key("miners = [\"3f3f\"]"));
     }
 
     #[test]

@@ -166,6 +166,8 @@ fn of_problems(problems: &[GenesisProblem], file: &Path, text: Option<&str>) -> 
     match problems.first().map(|problem| &problem.error) {
         Some(GenesisError::NotSealed { .. }) => failure
             .help("`cairn genesis new` mines block 0 and writes its nonce; or lower `genesis_block.work`"),
+        Some(GenesisError::TooLittleWork { .. }) => failure
+            .help("every setting is part of block 0: delete the line `work_nonce`, and a new nonce is found"),
         _ if problems.len() > 1 && !nowhere.is_empty() => failure.help(nowhere.join("\n")),
         _ => failure,
     }

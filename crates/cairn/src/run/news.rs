@@ -13,6 +13,8 @@ const IDS_MAX: usize = 1_000;
 pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: &mut Vec<EventView>) {
     match event {
         Event::Block { block, .. } => {
+            // A devnet may make hundreds a second: too many for the usual log.
+            tracing::debug!(height = block.height().0, id = %block.id(), count = block.transactions().len(), "block");
             counts.blocks.inc();
             counts.confirmed.inc_by(u64::from(block.header().tx_count));
             let header = block.header();
