@@ -174,7 +174,7 @@ mod tests {
             assert_eq!(
                 refused(
                     "cairn-hash",
-                    "[lints]\nworkspace = true",
+                    "publish.workspace = true",
                     &format!("\n{section}\ncairn-wallet.workspace = true")
                 ),
                 ["cairn-hash must not depend on cairn-wallet: see ARCHITECTURE.md"]
