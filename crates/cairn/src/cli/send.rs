@@ -195,6 +195,10 @@ pub(crate) async fn submit(
     };
     let id = submitted.id.into();
     let until_final = status.consensus == "bft";
+    // Whoever stops waiting must still know what was sent.
+    if !json {
+        output::note(&format!("sent as {}; waiting for a block that holds it", submitted.id));
+    }
     let confirmed = wait_for(client, id, until_final, started, timeout).await?;
     if json {
         output::print_json(&confirmed);
