@@ -16,7 +16,7 @@ use crate::consensus::{Consensus, HeaderError};
 use crate::hash::{BlockId, CertificateHash, LeafHash};
 use crate::merkle;
 use crate::numbers::{Height, Weight};
-use crate::signature::BatchSeed;
+use crate::signature::Batching;
 use crate::transaction::{
     CheckedTransaction, IdentifiedTransaction, TRANSACTION_BYTES_MIN, Transaction, TransactionError,
     check_all, trust_all,
@@ -167,8 +167,12 @@ impl UnsealedBlock {
 /// # Errors
 ///
 /// BLK-1 to BLK-7, HDR-1, HDR-7 to HDR-9, SEA-1 to SEA-5, and the TX rules that need no state.
-pub fn check(bytes: Arc<[u8]>, consensus: &Consensus, seed: BatchSeed) -> Result<CheckedBlock, BlockError> {
-    check_with(bytes, consensus, |transactions| check_all(transactions, consensus.rules(), seed))
+pub fn check(
+    bytes: Arc<[u8]>,
+    consensus: &Consensus,
+    batching: Batching<'_>,
+) -> Result<CheckedBlock, BlockError> {
+    check_with(bytes, consensus, |transactions| check_all(transactions, consensus.rules(), batching))
 }
 
 /// As [`check`], but takes the signatures of transactions as verified. For blocks that this node

@@ -93,9 +93,10 @@ pub fn execute(
     let before = state.total();
     let mut collected = CollectedFees::default();
     let mut touched = Vec::with_capacity(2 * transactions.len() + 2);
+    let mut known = find_accounts(state, transactions);
     for (place, transaction) in (0..).zip(transactions) {
         let touch = |index| touched.push((place, index));
-        let fees = apply_transaction(state, transaction, context, touch)
+        let fees = apply_at(state, transaction, &mut known, context, touch)
             .map_err(|source| BlockError::Transaction { position: place as usize, source })?;
         collected.add(fees);
     }
@@ -108,6 +109,19 @@ pub fn execute(
         return Err(BlockError::Supply { found, expected: expected.unwrap_or(Amount::MAX) });
     }
     Ok(Executed { state_root: state.root(), touched, totals })
+}
+
+/// The accounts that transactions name, as far as they exist: each sender, then those who receive.
+fn find_accounts(
+    state: &State,
+    transactions: &[CheckedTransaction],
+) -> impl Iterator<Item = Option<AccountIndex>> + use<> {
+    let mut paths = Vec::with_capacity(2 * transactions.len());
+    for transaction in transactions {
+        paths.push(transaction.sender_path());
+        paths.extend(transaction.recipient_paths());
+    }
+    state.find_many(&paths).into_iter()
 }
 
 /// The fees of the transactions of a block so far.
@@ -150,7 +164,7 @@ pub fn pay(
 /// Adds to an account, which comes into being if need be. Nothing makes no account.
 fn credit(state: &mut State, address: &Address, amount: Amount, touch: &mut impl FnMut(AccountIndex)) {
     if amount > Amount::ZERO {
-        touch(add_to(state, &address.path(), amount));
+        touch(add_to(state, None, &address.path(), amount));
     }
 }
 
@@ -163,9 +177,21 @@ pub fn apply_transaction(
     state: &mut State,
     transaction: &CheckedTransaction,
     context: &BlockContext,
+    touch: impl FnMut(AccountIndex),
+) -> Result<Fees, TransactionError> {
+    apply_at(state, transaction, &mut std::iter::repeat(None), context, touch)
+}
+
+/// [`apply_transaction`], where `known` gives the accounts of the sender and of each transfer as far
+/// as they were found before. No account ceases to be within a block, but one may come into being.
+fn apply_at(
+    state: &mut State,
+    transaction: &CheckedTransaction,
+    known: &mut impl Iterator<Item = Option<AccountIndex>>,
+    context: &BlockContext,
     mut touch: impl FnMut(AccountIndex),
 ) -> Result<Fees, TransactionError> {
-    let sender = state.find(transaction.sender_path());
+    let sender = known.next().flatten().or_else(|| state.find(transaction.sender_path()));
     let account = sender.map_or_else(Account::default, |index| state.account(index));
     let (fees, left) = check_sender(transaction, &account, context)?;
     check_reserve(state, transaction, left, context.reserve)?;
@@ -175,8 +201,8 @@ pub fn apply_transaction(
     state.set(sender, Account { balance: left, nonce });
     touch(sender);
     let transfers = transaction.body().transfers.iter();
-    for (transfer, path) in transfers.zip(transaction.recipient_paths()) {
-        touch(add_to(state, path, transfer.amount));
+    for ((transfer, path), known) in transfers.zip(transaction.recipient_paths()).zip(known) {
+        touch(add_to(state, known, path, transfer.amount));
     }
     Ok(fees)
 }
@@ -253,9 +279,9 @@ pub fn check_reserve(
     }
 }
 
-/// Adds to the balance at `path`, which comes into being if need be.
-fn add_to(state: &mut State, path: &StatePath, amount: Amount) -> AccountIndex {
-    let Some(index) = state.find(path) else {
+/// Adds to the balance at `path`, which comes into being if need be, unless its account is `known`.
+fn add_to(state: &mut State, known: Option<AccountIndex>, path: &StatePath, amount: Amount) -> AccountIndex {
+    let Some(index) = known.or_else(|| state.find(path)) else {
         return state.insert(*path, Account { balance: amount, nonce: Nonce(0) });
     };
     let account = state.account(index);

@@ -9,11 +9,15 @@
 //!
 //! Verification under the other schemes: a network that lists one of them is refused by name.
 
+mod ed25519;
+mod keys;
+
+pub use ed25519::{Batching, SignedMessage, verify, verify_batch};
+pub use keys::KeyCache;
+
 use crate::address::Address;
 use crate::codec::{Decode, DecodeError, Encode, Reader, encode_byte_string};
 use crate::numbers::Weight;
-use chacha20::ChaCha20Rng;
-use rand_core::SeedableRng as _;
 use std::fmt;
 
 /// A way to sign, with its number in witnesses and addresses.
@@ -408,128 +412,10 @@ fn decode_member_signatures(
     Ok(signatures)
 }
 
-/// An ed25519 signature to verify: who signed what.
-#[derive(Clone, Copy, Debug)]
-pub struct SignedMessage<'a> {
-    /// The compressed key.
-    pub key: &'a [u8; 32],
-    /// The signature, R ‖ S.
-    pub signature: &'a [u8; 64],
-    /// The bytes that were signed.
-    pub message: &'a [u8],
-}
-
-/// 32 bytes that nobody could foresee, from which the coefficients of a batch are drawn.
-///
-/// Under ZIP-215 a batch and its single signatures always agree, so the seed decides nothing that
-/// another node could see; but an attacker who knew it beforehand could make false signatures that
-/// cancel each other out.
-#[derive(Clone, Copy)]
-pub struct BatchSeed(pub [u8; 32]);
-
-impl fmt::Debug for BatchSeed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BatchSeed(…)")
-    }
-}
-
-/// Whether an ed25519 signature is valid under ZIP-215.
-pub fn verify(signed: SignedMessage<'_>) -> bool {
-    let signature = ed25519_zebra::Signature::from_bytes(signed.signature);
-    ed25519_zebra::VerificationKey::try_from(*signed.key)
-        .is_ok_and(|key| key.verify(&signature, signed.message).is_ok())
-}
-
-/// Whether all of `signed` are valid under ZIP-215; several times faster than one by one.
-pub fn verify_batch<'a>(signed: impl IntoIterator<Item = SignedMessage<'a>>, seed: BatchSeed) -> bool {
-    let mut batch = ed25519_zebra::batch::Verifier::new();
-    for item in signed {
-        let signature = ed25519_zebra::Signature::from_bytes(item.signature);
-        batch.queue((ed25519_zebra::VerificationKeyBytes::from(*item.key), signature, item.message));
-    }
-    batch.verify(ChaCha20Rng::from_seed(seed.0)).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::codec::decode_exact;
-    use serde_json::Value;
-
-    const RFC8032: &str = include_str!("../../../docs/spec/vectors/external/ed25519/rfc8032.json");
-    const SPECCHECK: &str = include_str!("../../../docs/spec/vectors/external/ed25519/speccheck_cases.json");
-    const ZIP215: &str =
-        include_str!("../../../docs/spec/vectors/external/ed25519/zip215_small_order_196.json");
-    const WYCHEPROOF: &str = include_str!("../../../docs/spec/vectors/external/wycheproof/ed25519_test.json");
-
-    fn hex(value: &Value) -> Vec<u8> {
-        const_hex::decode(value.as_str().unwrap()).unwrap()
-    }
-
-    /// Single and batch must agree, alone and beside a valid signature.
-    fn verdict(key: &[u8], signature: &[u8], message: &[u8]) -> bool {
-        let (Ok(key), Ok(signature)) = (key.try_into(), signature.try_into()) else {
-            return false;
-        };
-        let item = SignedMessage { key, signature, message };
-        let single = verify(item);
-        let signer = ed25519_zebra::SigningKey::from([9; 32]);
-        let good_key: [u8; 32] = ed25519_zebra::VerificationKeyBytes::from(&signer).into();
-        let good_signature = signer.sign(b"good").to_bytes();
-        let good = SignedMessage { key: &good_key, signature: &good_signature, message: b"good" };
-        assert_eq!(verify_batch([item], BatchSeed([1; 32])), single);
-        assert_eq!(verify_batch([good, item, good], BatchSeed([2; 32])), single);
-        single
-    }
-
-    #[test]
-    fn keys_rfc8032_vectors_hold() {
-        let vectors: Value = serde_json::from_str(RFC8032).unwrap();
-        let cases = vectors["vectors"].as_array().unwrap();
-        assert_eq!(cases.len(), 3);
-        for case in cases {
-            assert!(verdict(&hex(&case["public"]), &hex(&case["signature"]), &hex(&case["message"])));
-        }
-    }
-
-    #[test]
-    fn keys_speccheck_cases_are_judged_as_zip_215_says() {
-        let vectors: Value = serde_json::from_str(SPECCHECK).unwrap();
-        let verdicts: Vec<bool> = vectors
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|case| verdict(&hex(&case["pub_key"]), &hex(&case["signature"]), &hex(&case["message"])))
-            .collect();
-        let refused: Vec<usize> = (0..verdicts.len()).filter(|case| !verdicts[*case]).collect();
-        assert_eq!((verdicts.len(), refused), (12, vec![6, 7, 8]));
-    }
-
-    #[test]
-    fn keys_zip215_all_small_order_points_are_accepted() {
-        let vectors: Value = serde_json::from_str(ZIP215).unwrap();
-        let cases = vectors["cases"].as_array().unwrap();
-        assert_eq!(cases.len(), 196);
-        for case in cases {
-            assert!(verdict(&hex(&case["public"]), &hex(&case["signature"]), b"Zcash"), "{case}");
-        }
-    }
-
-    #[test]
-    fn keys_wycheproof_verdicts_hold() {
-        let vectors: Value = serde_json::from_str(WYCHEPROOF).unwrap();
-        let mut cases = 0;
-        for group in vectors["testGroups"].as_array().unwrap() {
-            let key = hex(&group["publicKey"]["pk"]);
-            for test in group["tests"].as_array().unwrap() {
-                let valid = test["result"] == "valid";
-                assert_eq!(verdict(&key, &hex(&test["sig"]), &hex(&test["msg"])), valid, "{test}");
-                cases += 1;
-            }
-        }
-        assert_eq!(cases, 150);
-    }
-
     fn multisig(keys: &[[u8; 32]], threshold: u8, positions: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0x10, threshold, u8::try_from(keys.len()).unwrap()];
         for key in keys {

@@ -163,6 +163,14 @@ impl State {
         slot.checked_sub(self.slots.reserved_len()).map(AccountIndex)
     }
 
+    /// The account under each of many paths; faster than one after the other in a large state.
+    pub fn find_many(&self, paths: &[&StatePath]) -> Vec<Option<AccountIndex>> {
+        let first = self.slots.reserved_len();
+        let account = |slot: u32| slot.checked_sub(first).map(AccountIndex);
+        let slots = self.tree.find_many(&self.slots, paths);
+        slots.into_iter().map(|slot| slot.and_then(account)).collect()
+    }
+
     /// The value of an account.
     ///
     /// # Panics

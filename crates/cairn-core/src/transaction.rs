@@ -8,7 +8,7 @@ use crate::codec::{Decode, DecodeError, Encode, Reader, encode_byte_string, enco
 use crate::hash::{BlockId, LeafHash, Messages, StatePath, Tag, TransactionId};
 use crate::network::Rules;
 use crate::numbers::{Amount, FeeRate, Height, Nonce, Weight};
-use crate::signature::{BatchSeed, Scheme, SignedMessage, Witness, verify, verify_batch};
+use crate::signature::{Batching, Scheme, SignedMessage, Witness, verify, verify_batch};
 
 /// The version of a transaction body that this release makes and reads.
 pub const TRANSACTION_VERSION: u8 = 1;
@@ -20,6 +20,9 @@ pub const TRANSACTION_BYTES_MAX: usize = 64 * 1024;
 pub const TRANSACTION_BYTES_MIN: usize = 178;
 /// What each transfer after the first weighs beside its bytes.
 pub(crate) const TRANSFER_WEIGHT: u64 = 100;
+/// How many transactions are hashed side by side: enough to fill the kernels, few enough for what is
+/// hashed to stay in the cache.
+const BATCH_TRANSACTIONS: usize = 512;
 /// A transfer is an address and an amount.
 const TRANSFER_BYTES: usize = 40;
 
@@ -315,46 +318,20 @@ impl IdentifiedTransaction {
 
     /// Names many transactions: hashes that do not depend on each other are computed side by side.
     pub fn new_all(transactions: Vec<Transaction>, identity: &BlockId) -> Vec<Self> {
-        let count = transactions.len();
-        let senders = senders(&transactions);
-        let mut ids = Messages::new(Tag::TRANSACTION, count, 64 + TRANSACTION_BYTES_MIN);
-        let mut witnesses = Messages::new(Tag::WITNESS, count, TRANSACTION_BYTES_MIN);
-        let mut sizes = Vec::with_capacity(count);
-        for (transaction, sender) in transactions.iter().zip(&senders) {
-            let mut bytes = 0;
-            ids.push(|out| {
-                identity.encode(out);
-                sender.encode(out);
-                let start = out.len();
-                transaction.body.encode(out);
-                bytes += out.len() - start;
-            });
-            witnesses.push(|out| {
-                let start = out.len();
-                transaction.witness.encode(out);
-                bytes += out.len() - start;
-            });
-            sizes.push(bytes);
-        }
-        let ids = ids.hash();
-        let mut leaves = Messages::new(Tag::LEAF, count, 64);
-        for (id, witness) in ids.iter().zip(witnesses.hash()) {
-            leaves.push(|out| {
-                out.extend_from_slice(id);
-                out.extend_from_slice(&witness);
-            });
-        }
-        let names = ids.into_iter().zip(leaves.hash()).zip(senders).zip(sizes);
-        let named = transactions.into_iter().zip(names);
-        named
-            .map(|(transaction, (((id, leaf), sender), bytes))| Self {
+        let mut named = Vec::with_capacity(transactions.len());
+        let mut rest = transactions.into_iter();
+        while let Some(next) = rest.as_slice().chunks(BATCH_TRANSACTIONS).next() {
+            let names = names(next, identity);
+            let batch = rest.by_ref().take(names.len());
+            named.extend(batch.zip(names).map(|(transaction, Names { id, leaf, sender, bytes })| Self {
                 transaction,
-                id: TransactionId(id),
-                leaf: LeafHash(leaf),
+                id,
+                leaf,
                 sender,
                 bytes,
-            })
-            .collect()
+            }));
+        }
+        named
     }
 
     /// Its id.
@@ -366,6 +343,53 @@ impl IdentifiedTransaction {
     pub const fn leaf(&self) -> LeafHash {
         self.leaf
     }
+}
+
+/// What a transaction is called, and how long it is.
+struct Names {
+    id: TransactionId,
+    leaf: LeafHash,
+    sender: Address,
+    bytes: usize,
+}
+
+/// The names of some transactions.
+fn names(transactions: &[Transaction], identity: &BlockId) -> Vec<Names> {
+    let count = transactions.len();
+    let senders = senders(transactions);
+    let mut ids = Messages::new(Tag::TRANSACTION, count, 64 + TRANSACTION_BYTES_MIN);
+    let mut witnesses = Messages::new(Tag::WITNESS, count, TRANSACTION_BYTES_MIN);
+    let mut sizes = Vec::with_capacity(count);
+    for (transaction, sender) in transactions.iter().zip(&senders) {
+        let mut bytes = 0;
+        ids.push(|out| {
+            identity.encode(out);
+            sender.encode(out);
+            let start = out.len();
+            transaction.body.encode(out);
+            bytes += out.len() - start;
+        });
+        witnesses.push(|out| {
+            let start = out.len();
+            transaction.witness.encode(out);
+            bytes += out.len() - start;
+        });
+        sizes.push(bytes);
+    }
+    let ids = ids.hash();
+    let mut leaves = Messages::new(Tag::LEAF, count, 64);
+    for (id, witness) in ids.iter().zip(witnesses.hash()) {
+        leaves.push(|out| {
+            out.extend_from_slice(id);
+            out.extend_from_slice(&witness);
+        });
+    }
+    let hashes = ids.into_iter().map(TransactionId).zip(leaves.hash().into_iter().map(LeafHash));
+    hashes
+        .zip(senders)
+        .zip(sizes)
+        .map(|(((id, leaf), sender), bytes)| Names { id, leaf, sender, bytes })
+        .collect()
 }
 
 /// Who sends each transaction.
@@ -407,10 +431,10 @@ pub fn check(transaction: Transaction, rules: &Rules) -> Result<CheckedTransacti
 pub fn check_all(
     transactions: Vec<IdentifiedTransaction>,
     rules: &Rules,
-    seed: BatchSeed,
+    batching: Batching<'_>,
 ) -> Result<Vec<CheckedTransaction>, (usize, TransactionError)> {
     let checked = trust_all(transactions, rules)?;
-    match first_wrong_signature(&checked, seed) {
+    match first_wrong_signature(&checked, batching) {
         None => Ok(checked),
         Some(position) => Err((position, TransactionError::WrongSignature)),
     }
@@ -425,35 +449,45 @@ pub fn trust_all(
     transactions: Vec<IdentifiedTransaction>,
     rules: &Rules,
 ) -> Result<Vec<CheckedTransaction>, (usize, TransactionError)> {
+    let mut checked = Vec::with_capacity(transactions.len());
+    let mut rest = transactions.into_iter();
+    while let Some(next) = rest.as_slice().chunks(BATCH_TRANSACTIONS).next() {
+        let batch = next.len();
+        let mut paths = paths(next);
+        for transaction in rest.by_ref().take(batch) {
+            let transfers = transaction.transaction.body.transfers.len();
+            let mine = Paths {
+                sender: paths.next().expect("one for each sender"),
+                recipients: RecipientPaths::new(paths.by_ref().take(transfers)),
+            };
+            let position = checked.len();
+            checked.push(check_form_at(transaction, mine, rules).map_err(|error| (position, error))?);
+        }
+    }
+    Ok(checked)
+}
+
+/// The places of the sender and of those who receive, for one transaction after the other.
+fn paths(transactions: &[IdentifiedTransaction]) -> impl Iterator<Item = StatePath> + use<> {
     let mut paths = Messages::new(Tag::PATH, 2 * transactions.len(), 32);
-    for transaction in &transactions {
+    for transaction in transactions {
         paths.push(|out| transaction.sender.encode(out));
         for transfer in &transaction.transaction.body.transfers {
             paths.push(|out| transfer.to.encode(out));
         }
     }
-    let mut paths = paths.hash().into_iter().map(StatePath);
-    let mut checked = Vec::with_capacity(transactions.len());
-    for (position, transaction) in transactions.into_iter().enumerate() {
-        let transfers = transaction.transaction.body.transfers.len();
-        let mine = Paths {
-            sender: paths.next().expect("one for each sender"),
-            recipients: RecipientPaths::new(paths.by_ref().take(transfers)),
-        };
-        checked.push(check_form_at(transaction, mine, rules).map_err(|error| (position, error))?);
-    }
-    Ok(checked)
+    paths.hash().into_iter().map(StatePath)
 }
 
 /// Checks many transactions that have nothing to do with each other, and judges each by itself.
 pub fn check_each(
     transactions: Vec<Transaction>,
     rules: &Rules,
-    seed: BatchSeed,
+    batching: Batching<'_>,
 ) -> Vec<Result<CheckedTransaction, TransactionError>> {
     let identified = IdentifiedTransaction::new_all(transactions, rules.identity());
     let formed: Vec<_> = identified.into_iter().map(|transaction| check_form(transaction, rules)).collect();
-    if all_signed(formed.iter().filter_map(|outcome| outcome.as_ref().ok()), seed) {
+    if all_signed(formed.iter().filter_map(|outcome| outcome.as_ref().ok()), batching) {
         return formed;
     }
     formed
@@ -471,17 +505,17 @@ pub fn check_each(
 }
 
 /// The position of the first transaction whose signature is wrong.
-fn first_wrong_signature(checked: &[CheckedTransaction], seed: BatchSeed) -> Option<usize> {
-    if all_signed(checked.iter(), seed) {
+fn first_wrong_signature(checked: &[CheckedTransaction], batching: Batching<'_>) -> Option<usize> {
+    if all_signed(checked.iter(), batching) {
         return None;
     }
     checked.iter().position(|transaction| !signed(transaction).is_some_and(verify))
 }
 
 /// Whether every signature is there and right.
-fn all_signed<'a>(checked: impl Iterator<Item = &'a CheckedTransaction>, seed: BatchSeed) -> bool {
+fn all_signed<'a>(checked: impl Iterator<Item = &'a CheckedTransaction>, batching: Batching<'_>) -> bool {
     let signed: Option<Vec<SignedMessage<'_>>> = checked.map(signed).collect();
-    signed.is_some_and(|signed| verify_batch(signed, seed))
+    signed.is_some_and(|signed| verify_batch(signed, batching))
 }
 
 /// Every rule that needs neither state nor signature.

@@ -19,7 +19,7 @@ use cairn_core::issuance::Issuance;
 use cairn_core::network::{ConsensusSection, FeePolicy, Limits, Mode, NetworkName, Rules};
 use cairn_core::numbers::{Amount, FeeRate, Height, Nonce, Timestamp, Weight, WorkNonce};
 use cairn_core::rules::{CollectedFees, apply_transaction, pay};
-use cairn_core::signature::{BatchSeed, PublicKey, Scheme, Witness};
+use cairn_core::signature::{Batching, PublicKey, Scheme, Witness};
 use cairn_core::state::State;
 use cairn_core::target::CompactTarget;
 use cairn_core::transaction::{
@@ -387,7 +387,7 @@ impl Bench {
     }
 
     pub(crate) fn check(&self, bytes: &Arc<[u8]>) -> Result<CheckedBlock, BlockError> {
-        block::check(Arc::clone(bytes), &self.network.consensus, BatchSeed([3; 32]))
+        block::check(Arc::clone(bytes), &self.network.consensus, Batching::from_seed([3; 32]))
     }
 
     /// Finds the seal of the current job and hands it in.

@@ -19,8 +19,9 @@ mod process;
 use serde::Serialize;
 
 use crate::output::{Style, Table, grouped, left, note, print_json, right};
+use cairn_core::signature::KeyCache;
 use chain::{BLOCK_TRANSFERS, Chain};
-use import::ImportCost;
+use import::{ImportCost, Signatures};
 use measure::Spent;
 
 /// How large the bench is.
@@ -189,28 +190,35 @@ fn measure_import(
     // The limit is measured before and after, since a shared machine changes its speed meanwhile.
     let (count, before) = import::verify_raw(chain, 20);
     let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
-    let cost = import::import(chain, directory.path(), false);
+    let cost = import::import(chain, directory.path(), Signatures::Verify);
+    let keys = KeyCache::default();
+    let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
+    let cached = import::import(chain, directory.path(), Signatures::VerifyWith(&keys));
     let (_, after) = import::verify_raw(chain, 20);
     let limit = (before.rate(count) + after.rate(count)) / 2.0;
     let mut raw = Figure::new(format!("verify, {size}"), limit, "signatures/s");
     raw.cpu_us = Some((before.cpu_us(count) + after.cpu_us(count)) / 2.0);
     figures.push(raw);
 
-    let each = |seconds: f64| seconds * 1e6 / transfers as f64;
-    let other = cost.spent.cpu_s - cost.check_s - cost.execute_s - cost.log_s;
-    let imported = Figure::rate(format!("import, {size}"), transfers, cost.spent, "tx/s").with_limit(limit);
-    figures.push(
-        imported
-            .part("check", each(cost.check_s), "µs")
-            .part("execute and root", each(cost.execute_s), "µs")
-            .part("log", each(cost.log_s), "µs")
-            .part("database and rest", each(other), "µs"),
-    );
+    figures.push(import_figure(format!("import, {size}"), transfers, &cost).with_limit(limit));
+    let name = format!("import, {size}, keys cached");
+    figures.push(import_figure(name, transfers, &cached).with_limit(limit));
     let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
-    let trusted = import::import(chain, directory.path(), true);
+    let trusted = import::import(chain, directory.path(), Signatures::Trust);
     figures.push(Figure::rate(format!("import, trusted, {size}"), transfers, trusted.spent, "tx/s"));
     figures.push(disk_figure(&size, transfers, &cost, accounts));
     Ok(())
+}
+
+/// Transfers a second, and where the time goes.
+fn import_figure(name: String, transfers: usize, cost: &ImportCost) -> Figure {
+    let each = |seconds: f64| seconds * 1e6 / transfers as f64;
+    let other = cost.spent.cpu_s - cost.check_s - cost.execute_s - cost.log_s;
+    Figure::rate(name, transfers, cost.spent, "tx/s")
+        .part("check", each(cost.check_s), "µs")
+        .part("execute and root", each(cost.execute_s), "µs")
+        .part("log", each(cost.log_s), "µs")
+        .part("database and rest", each(other), "µs")
 }
 
 /// Bytes that the directory takes, a transfer; the accounts of genesis are not counted.
@@ -233,7 +241,7 @@ fn measure_empty_import(
     figures: &mut Vec<Figure>,
 ) -> Result<(), BenchError> {
     let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
-    let cost = import::import(chain, directory.path(), false);
+    let cost = import::import(chain, directory.path(), Signatures::Verify);
     figures.push(Figure::rate("empty blocks, import", chain.blocks.len(), cost.spent, "blocks/s"));
     Ok(())
 }

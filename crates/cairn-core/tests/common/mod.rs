@@ -12,7 +12,7 @@ use cairn_core::hash::{BlockId, CertificateHash, ExtraHash, HistoryRoot, MerkleR
 use cairn_core::issuance::Issuance;
 use cairn_core::network::{ConsensusSection, FeePolicy, Limits, Mode, NetworkName, Rules};
 use cairn_core::numbers::{Amount, FeeRate, Height, Nonce, Timestamp, Weight, WorkNonce};
-use cairn_core::signature::{BatchSeed, PublicKey, Scheme, Witness};
+use cairn_core::signature::{Batching, PublicKey, Scheme, Witness};
 use cairn_core::state::State;
 use cairn_core::target::CompactTarget;
 use cairn_core::transaction::{CheckedTransaction, Transaction, TransactionBody, Transfer, check};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// Two hashes of work a block, so that tests find a nonce at once.
 pub(crate) const EASY: CompactTarget = CompactTarget(0x207f_ffff);
 /// The seed of every batch in tests.
-pub(crate) const SEED: BatchSeed = BatchSeed([5; 32]);
+pub(crate) const SEED: Batching<'static> = Batching::from_seed([5; 32]);
 
 /// Somebody with a key.
 #[derive(Clone, Copy)]

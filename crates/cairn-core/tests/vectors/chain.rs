@@ -19,7 +19,7 @@ use cairn_core::merkle;
 use cairn_core::network::{ConsensusSection, FeePolicy, Mode, Rules};
 use cairn_core::numbers::{FeeRate, Height, Nonce, Timestamp, Weight, WorkNonce};
 use cairn_core::rules::{BlockContext, Executed, MaturedReward, Payment, execute, matured_height};
-use cairn_core::signature::BatchSeed;
+use cairn_core::signature::Batching;
 use cairn_core::state::State;
 use cairn_core::target::Work;
 use cairn_core::transaction::{IdentifiedTransaction, Transaction, TransactionBody};
@@ -196,7 +196,7 @@ impl World {
     /// Every rule, in the order of the pages. The state is changed only by a valid block.
     pub(crate) fn judge(&mut self, bytes: &[u8]) -> Result<(CheckedBlock, Executed), BlockError> {
         let bytes: Arc<[u8]> = bytes.into();
-        let checked = block::check(bytes, &self.consensus, BatchSeed([7; 32]))?;
+        let checked = block::check(bytes, &self.consensus, Batching::from_seed([7; 32]))?;
         self.consensus.check_header(checked.header(), &self.tip)?;
         let outcome = self.execute(checked.header(), checked.transactions());
         let expected = checked.header().state_root;

@@ -7,12 +7,14 @@ use std::thread;
 
 use cairn_core::block::{self, decode_block};
 use cairn_core::numbers::Timestamp;
-use cairn_core::signature::{BatchSeed, SignedMessage, Witness, verify_batch};
+use cairn_core::signature::{Batching, KeyCache, Witness};
 use cairn_core::store::Store as _;
 use cairn_core::transaction::IdentifiedTransaction;
 use cairn_node::{Input, Node, NodeConfig};
 use cairn_store::backend::{Disk, RealDisk};
 use cairn_store::ledger::{Ledger, Opened, Settings, Sizes};
+use chacha20::ChaCha20Rng;
+use rand_core::SeedableRng as _;
 
 use super::chain::{BLOCK_TRANSFERS, Chain};
 use super::measure::{Spent, measure, thread_cpu_s};
@@ -31,7 +33,8 @@ struct Signed {
     message: [u8; 32],
 }
 
-/// Verifies the signatures of the first blocks on all cores; returns how many, and the cost.
+/// Verifies the signatures of the first blocks on all cores with the library that others use, which
+/// knows nothing of blocks and keeps no keys; returns how many, and the cost.
 pub(super) fn verify_raw(chain: &Chain, blocks_max: usize) -> (usize, Spent) {
     let blocks = &chain.blocks[..chain.blocks.len().min(blocks_max)];
     let batches: Vec<Vec<Signed>> = blocks.iter().flat_map(|bytes| signatures(chain, bytes)).collect();
@@ -42,12 +45,13 @@ pub(super) fn verify_raw(chain: &Chain, blocks_max: usize) -> (usize, Spent) {
             for _ in 0..default_threads() {
                 scope.spawn(|| {
                     while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let items = batch.iter().map(|it| SignedMessage {
-                            key: &it.key,
-                            signature: &it.signature,
-                            message: &it.message,
-                        });
-                        assert!(verify_batch(items, BatchSeed([3; 32])), "the bench signed them");
+                        let mut verifier = ed25519_zebra::batch::Verifier::new();
+                        for Signed { key, signature, message } in batch {
+                            let signature = ed25519_zebra::Signature::from_bytes(signature);
+                            verifier.queue(((*key).into(), signature, message));
+                        }
+                        let coefficients = ChaCha20Rng::from_seed([3; 32]);
+                        assert!(verifier.verify(coefficients).is_ok(), "the bench signed them");
                     }
                 });
             }
@@ -91,8 +95,19 @@ pub(super) struct ImportCost {
     pub(super) sizes: Sizes,
 }
 
-/// Imports all blocks into a new directory, with or without verifying signatures, and closes it.
-pub(super) fn import(chain: &Chain, directory: &Path, trusted: bool) -> ImportCost {
+/// What an import does about signatures.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Signatures<'a> {
+    /// Takes them as verified, as for blocks of the node's own log.
+    Trust,
+    /// Verifies them and decodes every key.
+    Verify,
+    /// Verifies them and decodes only keys that were not met before.
+    VerifyWith(&'a KeyCache),
+}
+
+/// Imports all blocks into a new directory, and closes it.
+pub(super) fn import(chain: &Chain, directory: &Path, signatures: Signatures<'_>) -> ImportCost {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(directory).expect("the directory is new"));
     let opened = Ledger::open(&disk, &chain.genesis, Settings::default());
     let Opened { mut ledger, loaded, .. } = opened.expect("the directory is new");
@@ -105,10 +120,13 @@ pub(super) fn import(chain: &Chain, directory: &Path, trusted: bool) -> ImportCo
         let source = chain.blocks.iter().map(|bytes| Ok::<_, ()>(((), Arc::clone(bytes))));
         let check = |bytes| {
             let start = thread_cpu_s();
-            let checked = if trusted {
-                block::trust(bytes, &chain.consensus)
-            } else {
-                block::check(bytes, &chain.consensus, BatchSeed([7; 32]))
+            let batching = Batching::from_seed([7; 32]);
+            let checked = match signatures {
+                Signatures::Trust => block::trust(bytes, &chain.consensus),
+                Signatures::Verify => block::check(bytes, &chain.consensus, batching),
+                Signatures::VerifyWith(keys) => {
+                    block::check(bytes, &chain.consensus, batching.with_keys(keys))
+                }
             };
             check_us.fetch_add(((thread_cpu_s() - start) * 1e6) as u64, Ordering::Relaxed);
             checked
@@ -165,7 +183,7 @@ mod tests {
     fn a_small_chain_is_imported_whole() {
         let chain = make_chain(50, 2);
         let directory = tempfile::tempdir().unwrap();
-        let cost = import(&chain, directory.path(), false);
+        let cost = import(&chain, directory.path(), Signatures::Verify);
         assert!(cost.sizes.undo > 0 && cost.log_bytes > 1_000_000);
         let (count, _) = verify_raw(&chain, 1);
         assert_eq!(count, BLOCK_TRANSFERS);

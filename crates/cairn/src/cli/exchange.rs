@@ -16,6 +16,7 @@ use crate::run::NodeHandle;
 use cairn_core::block::{BLOCK_BYTES_MAX, BlockError, CheckedBlock, check};
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::Height;
+use cairn_core::signature::{Batching, KeyCache};
 use cairn_node::chain::{BlockRefusal, Imported};
 use serde_json::json;
 use std::fs::File;
@@ -205,7 +206,8 @@ fn import_all(
     context: &Context,
 ) -> Result<Counts, CliError> {
     let consensus = Arc::clone(handle.consensus());
-    let seed = draw_seed()?;
+    let keys = KeyCache::default();
+    let batching = Batching::from_seed(draw_seed()?).with_keys(&keys);
     let mut counts = Counts::default();
     let mut progress = Progress::new("bytes imported", bytes);
     let mut waiting: Vec<(u64, CheckedBlock)> = Vec::with_capacity(BLOCKS_AT_ONCE);
@@ -213,7 +215,7 @@ fn import_all(
     let checked = check_in_order(
         blocks,
         default_threads(),
-        |bytes| check(bytes, &consensus, seed),
+        |bytes| check(bytes, &consensus, batching),
         |(height, length), checked: Result<CheckedBlock, BlockError>| {
             let block = checked.map_err(|error| invalid(height, &error))?;
             waiting.push((height, block));

@@ -15,7 +15,7 @@ use cairn_core::genesis::Genesis;
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::{Amount, Height};
 use cairn_core::rules::{BlockContext, MaturedReward, Payment, execute, issued, matured_height};
-use cairn_core::signature::BatchSeed;
+use cairn_core::signature::{Batching, KeyCache};
 use cairn_core::state::State;
 use cairn_store::ledger::Reader;
 use serde_json::json;
@@ -85,7 +85,8 @@ fn verify<'a>(
     let tip = reader.tip();
     let mut replay = Replay::new(genesis, consensus);
     let mut progress = Progress::new("blocks replayed", tip.0);
-    let seed = draw_seed()?;
+    let keys = KeyCache::default();
+    let batching = Batching::from_seed(draw_seed()?).with_keys(&keys);
     let source = (1..=tip.0).map(|height| {
         let block = reader.block_at(Height(height)).map_err(|error| unreadable(height, &error))?;
         let block = block.ok_or_else(|| {
@@ -96,7 +97,7 @@ fn verify<'a>(
     let done = check_in_order(
         source,
         default_threads(),
-        |bytes| check(bytes, consensus, seed),
+        |bytes| check(bytes, consensus, batching),
         |id: BlockId, checked| {
             replay.connect(id, checked)?;
             progress.advance(1);
@@ -108,12 +109,12 @@ fn verify<'a>(
 }
 
 /// Fresh randomness, so that nobody could prepare signatures for the batches.
-pub(super) fn draw_seed() -> Result<BatchSeed, CliError> {
+pub(super) fn draw_seed() -> Result<[u8; 32], CliError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| {
         CliError::failed("no-randomness", "the system gives no random bytes").because(&error)
     })?;
-    Ok(BatchSeed(seed))
+    Ok(seed)
 }
 
 fn unreadable(height: u64, error: &dyn std::error::Error) -> CliError {

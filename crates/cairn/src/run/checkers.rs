@@ -5,7 +5,7 @@
 
 use super::{Command, Judgement, NoAnswer, Submission};
 use cairn_core::consensus::Consensus;
-use cairn_core::signature::BatchSeed;
+use cairn_core::signature::{Batching, KeyCache};
 use cairn_core::transaction::{CheckedTransaction, Transaction, TransactionError, check_each};
 use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
@@ -27,6 +27,7 @@ pub(super) type Judged = Result<CheckedTransaction, TransactionError>;
 pub(super) struct Checkers {
     queue: Mutex<Queue>,
     wake: Condvar,
+    keys: KeyCache,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +82,7 @@ impl Checkers {
     /// Verifies until it is stopped.
     pub(super) fn run(&self, consensus: &Consensus, commands: &SyncSender<Command>) {
         while let Some(batch) = self.take() {
-            let submissions = check_batch(batch, consensus);
+            let submissions = check_batch(batch, consensus, &self.keys);
             if commands.send(Command::Submit(submissions)).is_err() {
                 return;
             }
@@ -124,7 +125,7 @@ fn memory_of(transaction: &Transaction) -> usize {
 }
 
 /// Verifies what came from several senders as one batch, and gives each its own part back.
-fn check_batch(batch: Vec<Waiting>, consensus: &Consensus) -> Vec<Submission> {
+fn check_batch(batch: Vec<Waiting>, consensus: &Consensus, keys: &KeyCache) -> Vec<Submission> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).expect("the operating system gave randomness at start");
     let lengths: Vec<usize> = batch.iter().map(|waiting| waiting.transactions.len()).collect();
@@ -134,7 +135,8 @@ fn check_batch(batch: Vec<Waiting>, consensus: &Consensus) -> Vec<Submission> {
         all.extend(transactions);
         replies.push(reply);
     }
-    let mut judged = check_each(all, consensus.rules(), BatchSeed(seed)).into_iter();
+    let batching = Batching::from_seed(seed).with_keys(keys);
+    let mut judged = check_each(all, consensus.rules(), batching).into_iter();
     lengths
         .into_iter()
         .zip(replies)
