@@ -1,7 +1,7 @@
 //! What requests bring: bodies within their limits, queries, and the texts in paths.
 
 use crate::api::errors::{ApiError, of_address, of_decode};
-use crate::api::views::{BodyView, SignedTransaction, WitnessView};
+use crate::api::views::{BodyView, SignedTransaction, WitnessView, parse_number};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -215,9 +215,7 @@ pub fn block_name(text: &str) -> Result<BlockName, ApiError> {
     if let Ok(id) = text.parse() {
         return Ok(BlockName::Id(id));
     }
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let height = is_number.then(|| text.parse().ok()).flatten();
-    height.map(|height| BlockName::Height(Height(height))).ok_or_else(|| {
+    parse_number(text).map(|height| BlockName::Height(Height(height))).ok_or_else(|| {
         ApiError::malformed_parameter("the block", "a height, an id of 64 hexadecimal digits, or `tip`")
     })
 }
@@ -341,6 +339,37 @@ mod tests {
         let digits = "1".repeat(64);
         assert_eq!(block_name(&digits), Ok(BlockName::Id(digits.parse().unwrap())));
         for bad in ["", "-1", "+1", "1.0", "0x1", "Tip", "99999999999999999999", "١٢"] {
+            assert_eq!(code(block_name(bad)), "malformed-parameter", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_number_has_one_text_in_paths_and_queries() {
+        use crate::api::views::{AccountQuery, BlocksQuery, EventsQuery, HistoryQuery, MempoolQuery};
+        fn reads<T: DeserializeOwned>(query_text: &str) -> bool {
+            let uri: Uri = format!("/x?{query_text}").parse().unwrap();
+            query::<T>(&uri).is_ok()
+        }
+        let reads_everywhere = |number: &str| {
+            [
+                reads::<BlocksQuery>(&format!("before={number}")),
+                reads::<BlocksQuery>(&format!("limit={number}")),
+                reads::<AccountQuery>(&format!("at={number}")),
+                reads::<HistoryQuery>(&format!("limit={number}")),
+                reads::<MempoolQuery>(&format!("before={number}")),
+                reads::<MempoolQuery>(&format!("limit={number}")),
+                reads::<EventsQuery>(&format!("after={number}")),
+            ]
+        };
+        for good in ["0", "7", "10", "4294967295", "%35"] {
+            assert_eq!(reads_everywhere(good), [true; 7], "{good}");
+        }
+        let bad =
+            ["", "05", "00", "+5", "%2B5", "-0", "-5", "5.0", "5e1", "0x5", "5_0", "%205", "5%20", "%D9%A5"];
+        for bad in bad {
+            assert_eq!(reads_everywhere(bad), [false; 7], "{bad}");
+        }
+        for bad in ["05", "00", "+5", "-0", "5.0", " 5", "\u{665}"] {
             assert_eq!(code(block_name(bad)), "malformed-parameter", "{bad}");
         }
     }

@@ -9,6 +9,7 @@
 mod examples;
 mod text;
 
+pub(crate) use text::parse_number;
 pub use text::{Bytes, Hash, Units};
 
 use serde::{Deserialize, Serialize};
@@ -797,10 +798,10 @@ pub struct DevnetAccount {
 #[into_params(parameter_in = Query)]
 pub struct BlocksQuery {
     /// Only blocks below this height.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text::query_number", skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
     /// How many at most: 1 to 1,000, 20 if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text::query_number", skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
 
@@ -820,7 +821,7 @@ pub struct BlockQuery {
 #[into_params(parameter_in = Query)]
 pub struct AccountQuery {
     /// After the block at this height rather than now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text::query_number", skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
 }
 
@@ -833,7 +834,7 @@ pub struct HistoryQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
     /// How many at most: 1 to 1,000, 20 if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text::query_number", skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
 
@@ -846,10 +847,10 @@ pub struct MempoolQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// Only what came before the entry with this cursor.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text::query_number", skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
     /// How many at most: 1 to 1,000, 100 if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text::query_number", skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
 
@@ -859,6 +860,6 @@ pub struct MempoolQuery {
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
     /// Only events behind the one with this id; the header `Last-Event-ID` goes before it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text::query_number", skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
 }

@@ -3,7 +3,7 @@
 use crate::api::Api;
 use crate::api::errors::ApiError;
 use crate::api::input::query;
-use crate::api::views::{ErrorBody, EventView, EventsQuery};
+use crate::api::views::{ErrorBody, EventView, EventsQuery, parse_number};
 use crate::events::{Delivery, SUBSCRIBERS_MAX, Subscription};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -41,7 +41,7 @@ pub(in crate::api) async fn stream(
     let last = match headers.get("last-event-id") {
         None => after,
         Some(value) => {
-            let id = value.to_str().ok().and_then(|text| text.parse().ok());
+            let id = value.to_str().ok().and_then(parse_number);
             Some(id.ok_or_else(|| ApiError::malformed_parameter("Last-Event-ID", "the id of an event"))?)
         }
     };

@@ -5,6 +5,7 @@ use serde::de::{Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -46,6 +47,26 @@ impl From<Units> for FeeRate {
     fn from(units: Units) -> Self {
         Self(units.0)
     }
+}
+
+/// Reads a number as it is written everywhere: one number has one text, decimal digits without a sign
+/// and without leading zeros. None for any other text, and above what `T` holds.
+pub(crate) fn parse_number<T: FromStr>(text: &str) -> Option<T> {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_canonical = is_digits && (text == "0" || !text.starts_with('0'));
+    is_canonical.then(|| text.parse().ok()).flatten()
+}
+
+/// Reads a number that a query may leave out.
+pub(super) fn query_number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+{
+    let text = Cow::<'_, str>::deserialize(deserializer)?;
+    let expected = "a number in decimal digits without a sign or leading zeros";
+    let refuse = || D::Error::invalid_value(Unexpected::Str(&text), &expected);
+    parse_number(&text).map(Some).ok_or_else(refuse)
 }
 
 impl fmt::Display for Units {
@@ -131,10 +152,8 @@ impl<'de> Deserialize<'de> for Units {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Units, E> {
-                // One number has one text: no sign, no leading zero.
-                let canonical = text == "0" || !text.starts_with(['0', '+']);
-                let number = text.parse().ok().filter(|_| canonical);
-                number.map(Units).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+                let number = parse_number(text).map(Units);
+                number.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
             }
         }
 
