@@ -12,6 +12,7 @@ pub mod faucet;
 pub mod guard;
 pub mod input;
 pub mod metrics;
+mod reads;
 pub mod render;
 mod routes;
 pub mod server;
@@ -26,6 +27,7 @@ use errors::ApiError;
 use faucet::Faucet;
 use guard::{Hosts, Token};
 use metrics::{HttpMetrics, Metrics};
+use reads::Reads;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -61,6 +63,7 @@ struct Api {
     faucet: Option<Faucet>,
     stop: watch::Sender<bool>,
     metrics: Metrics,
+    reads: Reads,
     description: Bytes,
 }
 
@@ -125,8 +128,8 @@ pub async fn serve(listener: TcpListener, address: SocketAddr, settings: ApiSett
     let (router, description) = routes().split_for_parts();
     let description = description.to_json().expect("the description has only texts and numbers");
     let stopped = stop.subscribe();
-    let api =
-        Arc::new(Api { node, name, role, token, faucet, stop, metrics, description: description.into() });
+    let (reads, description) = (Reads::default(), description.into());
+    let api = Arc::new(Api { node, name, role, token, faucet, stop, metrics, reads, description });
     let router: Router =
         router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed).with_state(api);
     server::serve(listener, router, Hosts::of(address), http, stopped).await;

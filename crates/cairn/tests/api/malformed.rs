@@ -130,10 +130,24 @@ fn paths_and_parameters_that_mean_nothing_are_refused() {
         (&format!("/v1/accounts/{alice}/transactions?before=x"), 400, "malformed-parameter"),
         ("/v1/mempool?address=bob", 400, "malformed-address"),
         ("/v1/events?after=x", 400, "malformed-query"),
+        ("/v1/blocks/00", 400, "malformed-parameter"),
+        ("/v1/blocks/+0", 400, "malformed-parameter"),
+        ("/v1/blocks/%2B0/raw", 400, "malformed-parameter"),
+        ("/v1/blocks?limit=05", 400, "malformed-query"),
+        ("/v1/blocks?before=%2B5", 400, "malformed-query"),
+        ("/v1/mempool?limit=+5", 400, "malformed-query"),
+        ("/v1/events?after=00", 400, "malformed-query"),
+        (&format!("/v1/accounts/{alice}?at=00"), 400, "malformed-query"),
+        (&format!("/v1/accounts/{alice}/transactions?before=1.00"), 400, "malformed-parameter"),
     ];
     for (path, status, code) in cases {
         let (found_status, found_code, _) = node.get(path).refusal();
         assert_eq!((found_status, found_code.as_str()), (status, code), "{path}");
+    }
+    for id in ["x", "07", "+7", "-7", "7 7"] {
+        let headers = [("Last-Event-ID", id)];
+        let refused = request(node.address, "GET", "/v1/events", &headers, &[]).refusal();
+        assert_eq!(refused, (400, "malformed-parameter".to_owned(), None), "{id}");
     }
     let other = cairn_core::address::AddressPrefix::new("other").unwrap();
     let foreign = crate::sender::address("alice").to_text(&other);

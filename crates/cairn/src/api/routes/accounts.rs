@@ -6,12 +6,13 @@ use crate::api::input::{NoQuery, PathText, address, page_limit, query};
 use crate::api::render;
 use crate::api::views::{
     AccountEntry, AccountEntryKind, AccountProof, AccountQuery, AccountView, Bytes, ErrorBody, Hash,
-    HistoryQuery, StateLeafView,
+    HistoryQuery, StateLeafView, parse_number,
 };
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use cairn_core::account::Account;
+use axum::response::{IntoResponse as _, Response};
+use cairn_core::account::{Account, AccountIndex};
 use cairn_core::address::Address;
 use cairn_core::block::{SealedBlock, decode_block};
 use cairn_core::codec::Encode as _;
@@ -21,6 +22,8 @@ use cairn_core::rules::matured_height;
 use cairn_core::state::ProofEnd;
 use cairn_core::store::PAYMENT_PLACE;
 use cairn_core::transaction::{IdentifiedTransaction, trust_all};
+use cairn_node::queries::AccountProof as Proven;
+use cairn_store::StoreError;
 use cairn_store::ledger::{PastAccount, Place};
 use std::sync::Arc;
 
@@ -67,9 +70,8 @@ pub(in crate::api) async fn one(
 
 /// What an account was after the block at a height.
 async fn past(api: &Api, address: &Address, height: Height) -> Result<Account, ApiError> {
-    let reader = api.node.reader();
+    let address = *address;
     for _ in 0..PAST_TRIES_MAX {
-        let address = *address;
         let (now, tip) =
             api.node.ask(move |node, _| (node.account_index(&address), node.tip().header.clone())).await?;
         if height > tip.height {
@@ -77,9 +79,13 @@ async fn past(api: &Api, address: &Address, height: Height) -> Result<Account, A
         }
         // Accounts are never deleted: one that does not exist now never did.
         let Some((index, account)) = now else { return Ok(Account::default()) };
-        let found = reader.account_at(index, account, height)?;
-        let is_same_chain = reader.header(reader.tip())?.is_some_and(|(_, header)| header == tip);
-        if is_same_chain {
+        let reader = api.node.reader().clone();
+        let read = move || {
+            let found = reader.account_at(index, account, height)?;
+            Ok::<_, StoreError>((found, reader.header(reader.tip())?))
+        };
+        let (found, tip_now) = api.reads.run(read).await?;
+        if tip_now.is_some_and(|(_, header)| header == tip) {
             return match found {
                 PastAccount::Known(account) => Ok(account.unwrap_or_default()),
                 PastAccount::OutOfWindow => {
@@ -101,9 +107,14 @@ pub(in crate::api) async fn proof(
     State(api): State<Arc<Api>>,
     _: NoQuery,
     PathText(text): PathText,
-) -> Result<Json<AccountProof>, ApiError> {
+) -> Result<Response, ApiError> {
     let address = address(&text, api.rules().prefix())?;
     let proven = api.node.ask(move |node, _| node.prove_account(&address)).await?;
+    api.answer_apart(move |api| show_proof(api, &address, proven).map(Json)).await
+}
+
+/// A proof with the seal of its block.
+fn show_proof(api: &Api, address: &Address, proven: Proven) -> Result<AccountProof, ApiError> {
     let block = api.node.reader().block(&proven.block)?.ok_or_else(ApiError::store_failed)?;
     let decoded = decode_block(&block.bytes).map_err(|_| ApiError::store_failed())?;
     let path = address.path();
@@ -112,7 +123,7 @@ pub(in crate::api) async fn proof(
         ProofEnd::Leaf { path, value } => Some(StateLeafView { path: path.into(), value: Bytes(value) }),
     };
     let exists = leaf.as_ref().is_some_and(|leaf| leaf.path == path.into());
-    Ok(Json(AccountProof {
+    Ok(AccountProof {
         address: address.to_text(api.rules().prefix()),
         path: path.into(),
         balance: exists.then(|| proven.account.balance.into()),
@@ -123,7 +134,7 @@ pub(in crate::api) async fn proof(
         seal: render::seal(&decoded.seal),
         siblings: proven.proof.siblings.into_iter().map(Hash).collect(),
         leaf,
-    }))
+    })
 }
 
 /// What changed an account, the newest first.
@@ -135,14 +146,25 @@ pub(in crate::api) async fn history(
     State(api): State<Arc<Api>>,
     PathText(text): PathText,
     uri: Uri,
-) -> Result<Json<Vec<AccountEntry>>, ApiError> {
+) -> Result<Response, ApiError> {
     let HistoryQuery { before, limit } = query(&uri)?;
     let limit = page_limit(limit, PAGE_ENTRIES)?;
     let before = before.map(|text| cursor(&text)).transpose()?;
     let address = address(&text, api.rules().prefix())?;
     let Some((index, _)) = api.node.ask(move |node, _| node.account_index(&address)).await? else {
-        return Ok(Json(Vec::new()));
+        return Ok(Json::<Vec<AccountEntry>>(Vec::new()).into_response());
     };
+    api.answer_apart(move |api| page(api, &address, index, before, limit).map(Json)).await
+}
+
+/// What changed an account before a place, the newest first.
+fn page(
+    api: &Api,
+    address: &Address,
+    index: AccountIndex,
+    before: Option<Place>,
+    limit: usize,
+) -> Result<Vec<AccountEntry>, ApiError> {
     let reader = api.node.reader();
     let mut entries = Vec::new();
     let mut open: Option<(BlockId, SealedBlock)> = None;
@@ -153,19 +175,15 @@ pub(in crate::api) async fn history(
             open = Some((block.id, decoded));
         }
         let Some((id, block)) = &open else { continue };
-        entries.extend(describe(&api, &address, place, *id, block)?);
+        entries.extend(describe(api, address, place, *id, block)?);
     }
-    Ok(Json(entries))
+    Ok(entries)
 }
 
 /// A cursor: `height.place`, or a height.
 fn cursor(text: &str) -> Result<Place, ApiError> {
     let (height, place) = text.split_once('.').unwrap_or((text, "0"));
-    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then_some(());
-    let read = || {
-        number(height).and_then(|()| number(place))?;
-        Some(Place { height: Height(height.parse().ok()?), place: place.parse().ok()? })
-    };
+    let read = || Some(Place { height: Height(parse_number(height)?), place: parse_number(place)? });
     read().ok_or_else(|| ApiError::malformed_parameter("before", "a height or a cursor `height.place`"))
 }
 
@@ -263,7 +281,7 @@ mod tests {
     fn a_cursor_is_a_height_or_a_place_in_a_block() {
         assert_eq!(cursor("12"), Ok(Place { height: Height(12), place: 0 }));
         assert_eq!(cursor("12.4294967295"), Ok(Place { height: Height(12), place: PAYMENT_PLACE }));
-        for bad in ["", "x", "1.", ".1", "1.-1", "-1", "1.2.3", "1.4294967296"] {
+        for bad in ["", "x", "1.", ".1", "1.-1", "-1", "1.2.3", "1.4294967296", "01", "1.00", "+1", "1.+0"] {
             assert_eq!(cursor(bad).unwrap_err().code, "malformed-parameter", "{bad}");
         }
     }

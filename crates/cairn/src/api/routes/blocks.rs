@@ -8,7 +8,7 @@ use crate::api::views::{BlockQuery, BlockSummary, BlockView, BlocksQuery, ErrorB
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Uri, header};
-use axum::response::IntoResponse;
+use axum::response::Response;
 use cairn_core::block::decode_block;
 use cairn_core::numbers::Height;
 use cairn_store::ledger::Block;
@@ -21,12 +21,14 @@ const PAGE_BLOCKS: u32 = 20;
 #[utoipa::path(get, path = "/v1/blocks", tag = "chain", params(BlocksQuery), responses(
     (status = 200, body = [BlockSummary]), (status = "default", body = ErrorBody)
 ))]
-pub(in crate::api) async fn list(
-    State(api): State<Arc<Api>>,
-    uri: Uri,
-) -> Result<Json<Vec<BlockSummary>>, ApiError> {
+pub(in crate::api) async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, ApiError> {
     let BlocksQuery { before, limit } = query(&uri)?;
     let limit = page_limit(limit, PAGE_BLOCKS)?;
+    api.answer_apart(move |api| page(api, before, limit).map(Json)).await
+}
+
+/// Blocks of the chain below a height, the newest first.
+fn page(api: &Api, before: Option<u64>, limit: usize) -> Result<Vec<BlockSummary>, ApiError> {
     let reader = api.node.reader();
     let end = reader.tip().next().0;
     let end = before.map_or(end, |before| before.min(end));
@@ -36,7 +38,7 @@ pub(in crate::api) async fn list(
         let Some((id, header)) = reader.header(Height(height))? else { continue };
         blocks.push(render::block_summary(id, &header, api.rules().prefix()));
     }
-    Ok(Json(blocks))
+    Ok(blocks)
 }
 
 /// A block, by height, id or `tip`; with `full=true` its transactions come whole.
@@ -48,13 +50,17 @@ pub(in crate::api) async fn one(
     State(api): State<Arc<Api>>,
     PathText(name): PathText,
     uri: Uri,
-) -> Result<Json<BlockView>, ApiError> {
+) -> Result<Response, ApiError> {
     let BlockQuery { full } = query(&uri)?;
-    let block = find(&api, &name)?;
-    let decoded = decode_block(&block.bytes).map_err(|_| ApiError::store_failed())?;
-    let tip = api.node.reader().tip().0;
-    let view = render::block(&block, decoded, tip, full, api.rules());
-    Ok(Json(view.map_err(|error| of_transaction(&error))?))
+    let name = block_name(&name)?;
+    let read = move |api: &Api| {
+        let block = find(api, name)?;
+        let decoded = decode_block(&block.bytes).map_err(|_| ApiError::store_failed())?;
+        let tip = api.node.reader().tip().0;
+        let view = render::block(&block, decoded, tip, full, api.rules());
+        view.map(Json).map_err(|error| of_transaction(&error))
+    };
+    api.answer_apart(read).await
 }
 
 /// The canonical bytes of a block with its seal.
@@ -69,9 +75,10 @@ pub(in crate::api) async fn raw(
     State(api): State<Arc<Api>>,
     _: NoQuery,
     PathText(name): PathText,
-) -> Result<impl IntoResponse, ApiError> {
-    let block = find(&api, &name)?;
-    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], block.bytes.to_vec()))
+) -> Result<Response, ApiError> {
+    let name = block_name(&name)?;
+    let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
+    api.answer_apart(move |api| Ok((kind, find(api, name)?.bytes.to_vec()))).await
 }
 
 /// Known branches beside the chain, those with the most work first.
@@ -87,9 +94,9 @@ pub(in crate::api) async fn forks(
 }
 
 /// The block with a name.
-fn find(api: &Api, name: &str) -> Result<Block, ApiError> {
+fn find(api: &Api, name: BlockName) -> Result<Block, ApiError> {
     let reader = api.node.reader();
-    let block = match block_name(name)? {
+    let block = match name {
         BlockName::Tip => reader.block_at(reader.tip())?,
         BlockName::Height(height) => reader.block_at(height)?,
         BlockName::Id(id) => reader.block(&id)?,

@@ -8,6 +8,7 @@ use crate::api::views::{ErrorBody, MempoolEntry, MempoolQuery};
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
+use axum::response::Response;
 use cairn_node::queries::Cursor;
 use std::sync::Arc;
 
@@ -18,10 +19,7 @@ const PAGE_ENTRIES: u32 = 100;
 #[utoipa::path(get, path = "/v1/mempool", tag = "mempool", params(MempoolQuery), responses(
     (status = 200, body = [MempoolEntry]), (status = "default", body = ErrorBody)
 ))]
-pub(in crate::api) async fn list(
-    State(api): State<Arc<Api>>,
-    uri: Uri,
-) -> Result<Json<Vec<MempoolEntry>>, ApiError> {
+pub(in crate::api) async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, ApiError> {
     let MempoolQuery { address: sender, before, limit } = query(&uri)?;
     let limit = page_limit(limit, PAGE_ENTRIES)?;
     let sender = sender.map(|text| address(&text, api.rules().prefix())).transpose()?;
@@ -33,5 +31,9 @@ pub(in crate::api) async fn list(
             None => node.pending_page(before, limit),
         })
         .await?;
-    Ok(Json(pending.iter().map(|entry| render::mempool_entry(entry, api.rules().prefix())).collect()))
+    let show = move |api: &Api| {
+        let entries = pending.iter().map(|entry| render::mempool_entry(entry, api.rules().prefix()));
+        Ok(Json(entries.collect::<Vec<_>>()))
+    };
+    api.answer_apart(show).await
 }

@@ -7,6 +7,7 @@ use crate::api::render;
 use crate::api::views::{Bytes, ErrorBody, Hash, TransactionProof, TransactionState, TransactionStatus};
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use cairn_core::block::{SealedBlock, decode_block};
 use cairn_core::codec::Encode as _;
 use cairn_core::hash::{BlockId, LeafHash, TransactionId};
@@ -30,12 +31,11 @@ pub(in crate::api) async fn one(
     State(api): State<Arc<Api>>,
     _: NoQuery,
     PathText(id): PathText,
-) -> Result<Json<TransactionStatus>, ApiError> {
+) -> Result<Response, ApiError> {
     let id = transaction_id(&id)?;
-    let prefix = api.rules().prefix();
     // The mempool first: what leaves it for a block is found in the block then.
     if let Some(pending) = api.node.ask(move |node, _| node.pending(&id)).await? {
-        return Ok(Json(TransactionStatus {
+        let status = TransactionStatus {
             id: id.into(),
             status: TransactionState::Pending,
             height: None,
@@ -45,15 +45,21 @@ pub(in crate::api) async fn one(
             time_ms: None,
             fee: None,
             waits: Some(render::waits(&pending.waits)),
-            transaction: render::transaction(&pending.transaction, prefix),
-        }));
+            transaction: render::transaction(&pending.transaction, api.rules().prefix()),
+        };
+        return Ok(Json(status).into_response());
     }
-    let Confirmed { block_id, block, place } = find(&api, &id)?;
-    let checked = checked_at(&api, &block, place)?;
+    api.answer_apart(move |api| confirmed(api, &id).map(Json)).await
+}
+
+/// Where a confirmed transaction is.
+fn confirmed(api: &Api, id: &TransactionId) -> Result<TransactionStatus, ApiError> {
+    let Confirmed { block_id, block, place } = find(api, id)?;
+    let checked = checked_at(api, &block, place)?;
     let header = &block.header;
     let above = api.node.reader().tip().0.saturating_sub(header.height.0);
-    Ok(Json(TransactionStatus {
-        id: id.into(),
+    Ok(TransactionStatus {
+        id: (*id).into(),
         status: TransactionState::Confirmed,
         height: Some(header.height.0),
         block: Some(block_id.into()),
@@ -62,8 +68,8 @@ pub(in crate::api) async fn one(
         time_ms: Some(header.time.0),
         fee: checked.fees(header.base_fee).map(|fees| fees.total().into()),
         waits: None,
-        transaction: render::transaction(&checked, prefix),
-    }))
+        transaction: render::transaction(&checked, api.rules().prefix()),
+    })
 }
 
 /// What shows that a transaction is in a block.
@@ -75,12 +81,17 @@ pub(in crate::api) async fn proof(
     State(api): State<Arc<Api>>,
     _: NoQuery,
     PathText(id): PathText,
-) -> Result<Json<TransactionProof>, ApiError> {
+) -> Result<Response, ApiError> {
     let id = transaction_id(&id)?;
     if api.node.ask(move |node, _| node.pending(&id).is_some()).await? {
         return Err(ApiError::not_confirmed());
     }
-    let Confirmed { block_id, block, place } = find(&api, &id)?;
+    api.answer_apart(move |api| prove(api, &id).map(Json)).await
+}
+
+/// What shows that a confirmed transaction is in its block.
+fn prove(api: &Api, id: &TransactionId) -> Result<TransactionProof, ApiError> {
+    let Confirmed { block_id, block, place } = find(api, id)?;
     let identity = api.rules().identity();
     let leaves: Vec<LeafHash> = block
         .body
@@ -93,8 +104,8 @@ pub(in crate::api) async fn proof(
     let (Some(leaf), Some(transaction)) = (leaves.get(index), block.body.transactions.get(index)) else {
         return Err(ApiError::store_failed());
     };
-    Ok(Json(TransactionProof {
-        id: id.into(),
+    Ok(TransactionProof {
+        id: (*id).into(),
         leaf: (*leaf).into(),
         transaction: Bytes(transaction.to_bytes()),
         height: block.header.height.0,
@@ -104,7 +115,7 @@ pub(in crate::api) async fn proof(
         index: proof.index,
         count: proof.count,
         siblings: proof.siblings.into_iter().map(Hash).collect(),
-    }))
+    })
 }
 
 /// Where a transaction stands on the chain.
