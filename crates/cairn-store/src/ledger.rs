@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
 
 use cairn_core::block::{CheckedBlock, Header};
 use cairn_core::codec::Encode as _;
@@ -409,8 +410,7 @@ impl Store for Ledger {
     }
 
     fn sync(&mut self) -> Result<(), Failure> {
-        self.blocks.sync().map_err(failure)?;
-        self.mempool.sync().map_err(failure)?;
+        sync_both(&mut self.blocks, &mut self.mempool).map_err(failure)?;
         self.show_readers();
         self.take_flushed().map_err(failure)?;
         if self.flusher.is_idle() {
@@ -446,6 +446,29 @@ impl Shared {
         let database = database.as_ref().ok_or(StoreError::DatabaseClosed)?;
         read(&database.begin_read()?)
     }
+}
+
+/// Makes both logs durable, at the same time where both have something new.
+///
+/// A power cut may leave either without the other, and breaks no promise. Without the new blocks, their
+/// transactions still stand in the log of the mempool, which is written anew only after a sync. Without
+/// the end of the mempool's log, what is missing there was not answered for; what a reorganisation
+/// brought back to the mempool stands in the blocks that left the chain.
+fn sync_both(blocks: &mut Log, mempool: &mut Log) -> Result<(), StoreError> {
+    let mut together = None;
+    if blocks.needs_sync() && mempool.needs_sync() {
+        together = thread::scope(|scope| {
+            let beside = thread::Builder::new().name("sync".to_owned());
+            let beside = beside.spawn_scoped(scope, || mempool.sync()).ok()?;
+            let outcome = blocks.sync();
+            let other = beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Some(outcome.and(other))
+        });
+    }
+    together.unwrap_or_else(|| {
+        blocks.sync()?;
+        mempool.sync()
+    })
 }
 
 /// What a node needs to know of an error of the store.

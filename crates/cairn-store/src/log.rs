@@ -223,6 +223,11 @@ impl Log {
         Ok(())
     }
 
+    /// Whether something was appended since the last sync.
+    pub(crate) fn needs_sync(&self) -> bool {
+        self.tail() > self.synced
+    }
+
     /// The bytes of a record, synced or not.
     ///
     /// # Errors
