@@ -67,6 +67,8 @@ struct Kept {
     records: VecDeque<(u64, Position)>,
     /// The newest id that the log holds; events above it wait for room on the disk.
     logged: u64,
+    /// Whether there was no room for the last ones.
+    is_disk_full: bool,
     subscribers: usize,
     closed: bool,
 }
@@ -103,21 +105,23 @@ pub enum Delivery {
 }
 
 impl Events {
-    /// Opens the events of the network with `identity` in a directory.
+    /// Opens the events of the network with `identity` in a directory. No id below `first_id` is given
+    /// from now on: it is 1, or more where earlier events were lost with their log.
     ///
     /// # Errors
     ///
     /// Where the disk fails or is full.
-    pub fn open(disk: Arc<dyn Disk>, identity: [u8; 32]) -> Result<Arc<Self>, StoreError> {
+    pub fn open(disk: Arc<dyn Disk>, identity: [u8; 32], first_id: u64) -> Result<Arc<Self>, StoreError> {
         let settings = Settings { segment_bytes: SEGMENT_BYTES, buffer_bytes: BUFFER_BYTES };
         let (log, opened) = Log::open(disk, LOG_NAME, identity, settings, None)?;
         let mut kept = Kept {
-            next: 1,
-            reserved: 1,
-            floor: 0,
+            next: first_id,
+            reserved: first_id,
+            floor: first_id.saturating_sub(1),
             window: VecDeque::new(),
             records: VecDeque::new(),
             logged: 0,
+            is_disk_full: false,
             subscribers: 0,
             closed: false,
             log,
@@ -271,10 +275,16 @@ impl Kept {
         }
         match self.write() {
             Err(error) if error.is_full() => {
-                tracing::warn!("no room for events: they are delivered but not kept");
+                if !self.is_disk_full {
+                    tracing::warn!("no room for events: they are delivered, and written down once there is");
+                }
+                self.is_disk_full = true;
                 Ok(())
             }
-            result => result,
+            result => {
+                self.is_disk_full = false;
+                result
+            }
         }
     }
 

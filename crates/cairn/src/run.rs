@@ -14,9 +14,12 @@
 //! - If the node thread fails or panics, the program stops at once: the log is whole, and nothing
 //!   that was promised is lost.
 
+mod aside;
 mod checkers;
+mod journal;
 mod news;
 mod opening;
+mod room;
 mod sealer;
 pub mod service;
 mod worker;
@@ -143,7 +146,7 @@ pub struct Counts {
     pub accepted: Counter,
     /// Transactions that were submitted and refused.
     pub refused: Counter,
-    /// Whether the last attempt to keep something found no room.
+    /// Whether something found no room, and a whole block would still find none.
     disk_full: AtomicBool,
 }
 
@@ -245,7 +248,7 @@ impl NodeHandle {
         &self.shared.counts
     }
 
-    /// Whether the last attempt to keep something found no room on the disk.
+    /// Whether something found no room on the disk, and a whole block would still find none.
     pub fn is_disk_full(&self) -> bool {
         self.shared.counts.disk_full.load(Ordering::Relaxed)
     }

@@ -13,7 +13,9 @@ use cairn_core::codec::Encode as _;
 use support::{Connection, NodeProcess, PATIENCE, genesis, key, transfer};
 
 const DISK_BYTES: u64 = 24 * 1024 * 1024;
-const BALLAST_BYTES: usize = 8 * 1024 * 1024;
+const BALLAST_BYTES: u64 = 8 * 1024 * 1024;
+/// Enough to start with, and too little for a block.
+const START_BYTES: u64 = 512 * 1024;
 /// Transfers with a good deal of data fill a small disk soon.
 const BATCH: u64 = 100;
 
@@ -36,6 +38,15 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Takes all the room that is left.
+fn fill(path: &Path) {
+    use std::io::Write as _;
+    let mut file = std::fs::File::create(path).unwrap();
+    for length in [64 * 1024, 4096, 1] {
+        while file.write_all(&vec![1; length]).is_ok() {}
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_new_work_and_recovers_when_there_is_room() {
     let directory = tempfile::tempdir().unwrap();
@@ -49,7 +60,7 @@ fn a_full_disk_refuses_new_work_and_recovers_when_there_is_room() {
     let file = directory.path().join("genesis.toml");
     std::fs::write(&file, genesis.to_toml()).unwrap();
     let ballast = path.join("ballast");
-    std::fs::write(&ballast, vec![1; BALLAST_BYTES]).unwrap();
+    std::fs::write(&ballast, vec![1; usize::try_from(BALLAST_BYTES).unwrap()]).unwrap();
 
     let data = path.join("data");
     let producer = key(0).address().to_text(&prefix);
@@ -97,10 +108,32 @@ fn a_full_disk_refuses_new_work_and_recovers_when_there_is_room() {
     let single = transfer(&genesis, &key(1), 0, key(2).address(), 1);
     let refused = connection.post("/v1/transactions", &single.to_bytes()).unwrap();
     assert!(refused.status == 503 || refused.status == 202, "{}", refused.status);
-    assert_eq!(
-        connection.get("/readyz").map(|answer| answer.status == 200 || answer.status == 503),
-        Some(true)
-    );
+    // A small transaction may still find room; the node is ready only when a whole block would.
+    let unready = connection.get("/readyz").unwrap();
+    assert_eq!(unready.status, 503);
+    let reasons = unready.json()["reasons"].to_string();
+    assert!(reasons.contains("disk-full"), "{reasons}");
+
+    // A start without room fails and says which disk, and what to do.
+    node.kill();
+    let filler = path.join("filler");
+    fill(&filler);
+    let mut node = NodeProcess::spawn(&file, &data, "on-transaction", &producer);
+    let words = node.wait_ready().expect_err("there is no room for a start");
+    assert!(words.contains("no room on the disk for") && words.contains("make room"), "{words}");
+    assert!(words.contains(path.to_str().unwrap()), "{words}");
+    drop(node);
+    std::fs::remove_file(&filler).unwrap();
+    std::fs::File::options()
+        .write(true)
+        .open(&ballast)
+        .unwrap()
+        .set_len(BALLAST_BYTES - START_BYTES)
+        .unwrap();
+    let mut node = NodeProcess::spawn(&file, &data, "on-transaction", &producer);
+    node.wait_ready().unwrap();
+    let mut connection = Connection::open(node.port).unwrap();
+    assert_eq!(connection.get("/readyz").unwrap().status, 503, "too little room is known from the start");
 
     // With room again the node goes on by itself.
     std::fs::remove_file(&ballast).unwrap();
@@ -117,6 +150,10 @@ fn a_full_disk_refuses_new_work_and_recovers_when_there_is_room() {
     };
     while !confirmed(&mut connection, &id) {
         assert!(start.elapsed() < PATIENCE, "the node makes no blocks any more");
+        std::thread::yield_now();
+    }
+    while connection.get("/readyz").unwrap().status == 503 {
+        assert!(start.elapsed() < PATIENCE, "there is room, and the node is not ready");
         std::thread::yield_now();
     }
 

@@ -33,7 +33,7 @@ fn first_text(subscription: &mut Subscription) -> String {
 
 #[test]
 fn a_listener_gets_what_comes_and_can_go_on_where_it_was() {
-    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY).unwrap();
+    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY, 1).unwrap();
     publish(&events, 0..3);
     let mut now = events.subscribe(None).unwrap();
     let mut all = events.subscribe(Some(0)).unwrap();
@@ -46,7 +46,7 @@ fn a_listener_gets_what_comes_and_can_go_on_where_it_was() {
 
 #[test]
 fn who_asks_for_what_never_was_is_told_to_start_anew() {
-    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY).unwrap();
+    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY, 1).unwrap();
     publish(&events, 0..3);
     let mut ahead = events.subscribe(Some(99)).unwrap();
     let text = first_text(&mut ahead);
@@ -60,7 +60,7 @@ fn who_asks_for_what_never_was_is_told_to_start_anew() {
 
 #[test]
 fn who_asks_for_what_is_not_kept_is_told_to_start_anew() {
-    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY).unwrap();
+    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY, 1).unwrap();
     let kept = u64::try_from(EVENTS_KEPT).unwrap();
     publish(&events, 0..kept + 10);
     assert!(first_text(&mut events.subscribe(Some(9)).unwrap()).contains("too-old"));
@@ -70,7 +70,7 @@ fn who_asks_for_what_is_not_kept_is_told_to_start_anew() {
 
 #[test]
 fn who_is_too_slow_is_sent_away_and_can_come_again() {
-    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY).unwrap();
+    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY, 1).unwrap();
     publish(&events, 0..1);
     let mut slow = events.subscribe(Some(0)).unwrap();
     assert_eq!(take_ids(&mut slow), [1]);
@@ -83,7 +83,7 @@ fn who_is_too_slow_is_sent_away_and_can_come_again() {
 
 #[test]
 fn there_are_only_so_many_listeners() {
-    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY).unwrap();
+    let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY, 1).unwrap();
     let mut all: Vec<_> = (0..SUBSCRIBERS_MAX).map(|_| events.subscribe(None).unwrap()).collect();
     assert!(events.subscribe(None).is_none());
     all.pop();
@@ -93,12 +93,12 @@ fn there_are_only_so_many_listeners() {
 #[test]
 fn after_a_clean_stop_ids_go_on_without_a_gap() {
     let disk = Arc::new(SimulatedDisk::new(1));
-    let events = Events::open(Arc::clone(&disk) as Arc<dyn Disk>, IDENTITY).unwrap();
+    let events = Events::open(Arc::clone(&disk) as Arc<dyn Disk>, IDENTITY, 1).unwrap();
     publish(&events, 0..3);
     events.close().unwrap();
     assert!(events.subscribe(None).is_none());
     drop(events);
-    let events = Events::open(disk, IDENTITY).unwrap();
+    let events = Events::open(disk, IDENTITY, 1).unwrap();
     publish(&events, 3..4);
     assert_eq!(take_ids(&mut events.subscribe(Some(2)).unwrap()), [3, 4]);
 }
@@ -106,10 +106,10 @@ fn after_a_clean_stop_ids_go_on_without_a_gap() {
 #[test]
 fn after_the_process_was_killed_all_that_was_delivered_is_there() {
     let disk = Arc::new(SimulatedDisk::new(1));
-    let events = Events::open(Arc::clone(&disk) as Arc<dyn Disk>, IDENTITY).unwrap();
+    let events = Events::open(Arc::clone(&disk) as Arc<dyn Disk>, IDENTITY, 1).unwrap();
     publish(&events, 0..3);
     drop(events);
-    let events = Events::open(disk, IDENTITY).unwrap();
+    let events = Events::open(disk, IDENTITY, 1).unwrap();
     publish(&events, 3..4);
     assert_eq!(take_ids(&mut events.subscribe(Some(1)).unwrap()), [2, 3, 1 + ID_STEP]);
 }
@@ -117,10 +117,10 @@ fn after_the_process_was_killed_all_that_was_delivered_is_there() {
 #[test]
 fn after_a_power_cut_no_id_comes_again() {
     let disk = SimulatedDisk::new(1);
-    let events = Events::open(Arc::new(disk.clone()), IDENTITY).unwrap();
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY, 1).unwrap();
     publish(&events, 0..ID_STEP + 3);
     for seed in 0..20 {
-        let events = Events::open(Arc::new(disk.survivors(seed)), IDENTITY).unwrap();
+        let events = Events::open(Arc::new(disk.survivors(seed)), IDENTITY, 1).unwrap();
         publish(&events, 0..1);
         assert!(events.newest() > ID_STEP + 3, "seed {seed}: {}", events.newest());
         let mut lost = events.subscribe(Some(ID_STEP + 3)).unwrap();
@@ -133,7 +133,7 @@ fn after_a_power_cut_no_id_comes_again() {
 #[test]
 fn without_room_events_are_delivered_and_written_down_later() {
     let disk = SimulatedDisk::new(1);
-    let events = Events::open(Arc::new(disk.clone()), IDENTITY).unwrap();
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY, 1).unwrap();
     publish(&events, 0..2);
     disk.set_capacity(0);
     publish(&events, 2..2002);
@@ -141,22 +141,43 @@ fn without_room_events_are_delivered_and_written_down_later() {
     disk.set_capacity(u64::MAX);
     publish(&events, 2002..2003);
     drop(events);
-    let events = Events::open(Arc::new(disk.after_kill()), IDENTITY).unwrap();
+    let events = Events::open(Arc::new(disk.after_kill()), IDENTITY, 1).unwrap();
     assert_eq!(take_ids(&mut events.subscribe(Some(1)).unwrap()).len(), 2002);
 }
 
 #[test]
 fn the_log_gives_back_room_and_keeps_its_ids() {
     let disk = SimulatedDisk::new(1);
-    let events = Events::open(Arc::new(disk.clone()), IDENTITY).unwrap();
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY, 1).unwrap();
     for round in 0..40 {
         publish(&events, round * 5_000..(round + 1) * 5_000);
     }
     let bytes = events.lock().log.bytes();
     assert!(bytes < 4 * u64::from(SEGMENT_BYTES), "{bytes}");
     drop(events);
-    let events = Events::open(Arc::new(disk.after_kill()), IDENTITY).unwrap();
+    let events = Events::open(Arc::new(disk.after_kill()), IDENTITY, 1).unwrap();
     publish(&events, 0..1);
     assert!(events.newest() > 200_000);
     assert_eq!(take_ids(&mut events.subscribe(Some(190_000)).unwrap()).len(), 10_001);
+}
+
+#[test]
+fn after_a_loss_ids_go_on_higher_and_whoever_comes_back_is_told_to_start_anew() {
+    let disk = SimulatedDisk::new(1);
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY, 5_000_000).unwrap();
+    let mut back = events.subscribe(Some(17)).unwrap();
+    let reset = first_text(&mut back);
+    assert!(reset.contains("\"reason\":\"too-old\",\"next\":5000000"), "{reset}");
+    publish(&events, 1..3);
+    assert_eq!(take_ids(&mut back), [5_000_000, 5_000_001]);
+    drop((back, events));
+    // The jump is durable, also before there was an event.
+    let events = Events::open(Arc::new(disk.after_kill()), IDENTITY, 1).unwrap();
+    publish(&events, 3..4);
+    assert!(events.newest() > 5_000_001);
+    let early = SimulatedDisk::new(2);
+    drop(Events::open(Arc::new(early.clone()), IDENTITY, 5_000_000).unwrap());
+    let events = Events::open(Arc::new(early.after_kill()), IDENTITY, 1).unwrap();
+    publish(&events, 1..2);
+    assert!(events.newest() >= 5_000_000);
 }

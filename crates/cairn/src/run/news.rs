@@ -4,6 +4,7 @@ use super::Counts;
 use crate::api::views::{EventView, TransactionState};
 use cairn_core::address::AddressPrefix;
 use cairn_node::Event;
+use cairn_node::chain::BlockRefusal;
 use cairn_node::mempool::DropReason;
 
 /// The most ids of blocks that one event names.
@@ -13,7 +14,6 @@ const IDS_MAX: usize = 1_000;
 pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: &mut Vec<EventView>) {
     match event {
         Event::Block { block, .. } => {
-            // A devnet may make hundreds a second: too many for the usual log.
             tracing::debug!(height = block.height().0, id = %block.id(), count = block.transactions().len(), "block");
             counts.blocks.inc();
             counts.confirmed.inc_by(u64::from(block.header().tx_count));
@@ -36,7 +36,8 @@ pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: 
         }
         Event::Reorganised { fork, from, to, depth, disconnected, connected } => {
             counts.reorganisations.inc();
-            tracing::info!(fork = fork.0, %from, %to, depth, "chain reorganised");
+            let joined = connected.len();
+            tracing::warn!(fork = fork.0, %from, %to, depth, joined, "chain reorganised");
             out.push(EventView::Reorg {
                 fork_height: fork.0,
                 from: (*from).into(),
@@ -62,6 +63,8 @@ pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: 
             tracing::info!(height = height.0, %id, until = until.0, "block from the future held");
         }
         Event::SealRefused { error, .. } => tracing::error!(%error, "the own seal does not close the block"),
+        // That the disk is full is told once, and not with each block that is tried again.
+        Event::OwnBlockRefused { refusal: BlockRefusal::DiskFull } => {}
         Event::OwnBlockRefused { refusal } => tracing::error!(%refusal, "the own block was refused"),
     }
 }

@@ -5,10 +5,12 @@ use super::checkers::Checkers;
 use super::sealer::SealerDesk;
 use super::worker::{Worker, now};
 use super::{COMMANDS_MAX, Command, Counts, NodeHandle, NodeSettings, Running, Shared};
+use super::{aside, room};
 use crate::events::Events;
 use cairn_core::block::{BlockError, trust};
 use cairn_core::codec::decode_exact;
 use cairn_core::consensus::{Consensus, UnsupportedMode};
+use cairn_core::store::StoreError as Failure;
 use cairn_core::transaction::{CheckedTransaction, IdentifiedTransaction, Transaction, trust_all};
 use cairn_node::{Input, Node};
 use cairn_store::StoreError;
@@ -60,37 +62,43 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
     // Later draws of randomness rely on this one.
     getrandom::u64().map_err(RunError::Random)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&settings.directory)?);
+    room::check_start(&settings.directory)?;
     let consensus = Arc::new(Consensus::new(settings.genesis.rules().clone())?);
     let ledger_settings = ledger::Settings {
         undo_window: settings.undo_window,
         cache_bytes: settings.cache_bytes,
         ..ledger::Settings::default()
     };
-    let opened = Ledger::open(&disk, &settings.genesis, ledger_settings)?;
+    let opened =
+        aside::or_again(&*disk, aside::MEMPOOL, |_| Ledger::open(&disk, &settings.genesis, ledger_settings));
+    let opened = opened.map_err(|error| name_full(error, &settings))?;
     tell_opened(&opened);
-    let events_disk = disk.directory("events").map_err(|source| StoreError::Io {
-        what: "open",
-        path: settings.directory.join("events"),
-        source,
-    })?;
-    let events = Events::open(events_disk, settings.genesis.identity().0)?;
+    let events = open_events(&disk, &settings).map_err(|error| name_full(error, &settings))?;
     let (node, ledger) = replay(opened, &consensus, &settings, progress)?;
 
     let (commands, inbox) = sync_channel(COMMANDS_MAX);
     let checkers = Arc::new(Checkers::default());
     let desk = Arc::new(SealerDesk::default());
     let counts = Arc::new(Counts::default());
+    let worker = Worker::new(
+        node,
+        ledger,
+        inbox,
+        Arc::clone(&desk),
+        Arc::clone(&events),
+        Arc::clone(&counts),
+        &settings,
+    );
     let shared = Arc::new(Shared {
         genesis: settings.genesis,
         consensus: Arc::clone(&consensus),
         commands: commands.clone(),
         checkers: Arc::clone(&checkers),
-        reader: ledger.reader(),
-        events: Arc::clone(&events),
-        counts: Arc::clone(&counts),
+        reader: worker.reader(),
+        events,
+        counts,
         undo_window: settings.undo_window,
     });
-    let worker = Worker::new(node, ledger, inbox, Arc::clone(&desk), events, counts, Arc::clone(&consensus));
     let mut threads = vec![spawn("node", move || worker.run())?];
     threads.extend(spawn_checkers(&checkers, &consensus, &commands)?);
     let key = settings.miner_key.map(Arc::new);
@@ -134,6 +142,40 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     std::thread::Builder::new().name(name).spawn(guarded).map_err(RunError::Thread)
 }
 
+/// Opens the news. Where their log was lost, ids go on from the microseconds since 1970: a node has
+/// fewer news than that, so none is given twice. They stay below 2⁵³, which JavaScript can count.
+fn open_events(disk: &Arc<dyn Disk>, settings: &NodeSettings) -> Result<Arc<Events>, StoreError> {
+    aside::or_again(&**disk, aside::EVENTS, |attempt| {
+        let directory = disk.directory(aside::EVENTS.directory).map_err(|source| StoreError::Io {
+            what: "open",
+            path: settings.directory.join(aside::EVENTS.directory),
+            source,
+        })?;
+        let first_id = match attempt {
+            aside::Attempt::First => 1,
+            aside::Attempt::Anew => now().0.saturating_mul(1_000),
+        };
+        Events::open(directory, settings.genesis.identity().0, first_id)
+    })
+}
+
+/// Says of every error that is about room on the disk that it is one, and where.
+fn name_full(error: StoreError, settings: &NodeSettings) -> StoreError {
+    match error {
+        StoreError::Full { .. } => error,
+        _ if error.is_full() => StoreError::Full { path: settings.directory.clone() },
+        _ => error,
+    }
+}
+
+/// What keeps a replay from going on.
+fn replay_error(error: Failure, settings: &NodeSettings) -> RunError {
+    match error {
+        Failure::Full(_) => StoreError::Full { path: settings.directory.clone() }.into(),
+        Failure::Failed(_) => RunError::Replay(error),
+    }
+}
+
 fn tell_opened(opened: &ledger::Opened) {
     if let Some(rebuilt) = opened.rebuilt {
         tracing::warn!(?rebuilt, "the database is built again from the log");
@@ -158,12 +200,14 @@ fn replay(
         done += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let block = trust(bytes.into(), consensus).map_err(RunError::Block)?;
         ledger.adopt(&block, position);
-        node.handle(now(), Input::Replay(block), &mut ledger).map_err(RunError::Replay)?;
+        node.handle(now(), Input::Replay(block), &mut ledger)
+            .map_err(|error| replay_error(error, settings))?;
         progress(Progress { done, total: replay_bytes.max(done) });
     }
     let waiting = transactions.iter().filter_map(|bytes| read_kept(bytes, consensus)).collect();
-    node.handle(now(), Input::Restore(waiting), &mut ledger).map_err(RunError::Replay)?;
-    cairn_core::store::Store::sync(&mut ledger).map_err(RunError::Replay)?;
+    node.handle(now(), Input::Restore(waiting), &mut ledger)
+        .map_err(|error| replay_error(error, settings))?;
+    cairn_core::store::Store::sync(&mut ledger).map_err(|error| replay_error(error, settings))?;
     Ok((node, ledger))
 }
 

@@ -1,6 +1,6 @@
 //! A node with its interface, from start to stop: what `cairn node` and `cairn devnet` have in common.
 
-use super::{NodeSettings, Progress, RunError, Running};
+use super::{NodeHandle, NodeSettings, Progress, RunError, Running};
 use crate::api::faucet::Faucet;
 use crate::api::guard::{TOKEN_FILE, Token, TokenError};
 use crate::api::views::Status;
@@ -9,8 +9,8 @@ use crate::paths::{Registered, RunningNode, register};
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -158,14 +158,17 @@ pub fn run(
     let (stop, stopped) = watch::channel(false);
     watch_signals(&runtime, stop.clone()).map_err(ServiceError::Threads)?;
 
+    let started = Instant::now();
     let directory = node.directory.clone();
     let running = Running::start(node, progress)?;
+    let mut stopping = Instant::now();
     let result = Token::create(&token_directory).map_err(ServiceError::from).and_then(|token| {
         let handle = running.handle().clone();
         let network = handle.genesis().section().network.name.clone();
         let identity = handle.genesis().identity().to_string();
         let ready_node =
             Ready { address, api: format!("http://{address}"), token_file: token_directory.join(TOKEN_FILE) };
+        tell_start(&handle, &directory, address, &name, &role);
         let record = RunningNode {
             pid: std::process::id(),
             name: name.clone(),
@@ -188,6 +191,7 @@ pub fn run(
         runtime.block_on(async {
             let mut stopped = stopped;
             let _ = stopped.wait_for(|stop| *stop).await;
+            stopping = Instant::now();
             // A server that panicked has nothing left to finish.
             let _ = server.await;
         });
@@ -195,9 +199,30 @@ pub fn run(
         Token::remove(&token_directory);
         Ok(())
     });
+    let reader = running.handle().reader().clone();
     running.stop();
     runtime.shutdown_background();
+    if result.is_ok() {
+        let took_ms = u64::try_from(stopping.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(height = reader.tip().0, up_s = started.elapsed().as_secs(), took_ms, "node stopped");
+    }
     result
+}
+
+/// The first line of the log: which node this is, and where it stands.
+fn tell_start(node: &NodeHandle, directory: &Path, api: SocketAddr, name: &str, role: &str) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        commit = env!("CAIRN_COMMIT"),
+        network = %node.genesis().section().network.name,
+        identity = %node.genesis().identity(),
+        data_dir = %directory.display(),
+        height = node.reader().tip().0,
+        name,
+        role,
+        %api,
+        "node started"
+    );
 }
 
 /// Tells of the first signal; the second one ends the program.
@@ -208,14 +233,15 @@ fn watch_signals(runtime: &Runtime, stop: watch::Sender<bool>) -> io::Result<()>
     runtime.spawn(async move {
         let mut is_second = false;
         loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            let reason = tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            };
             if is_second {
                 std::process::exit(FORCED_STATUS);
             }
             is_second = true;
+            tracing::info!(reason, "node stops");
             stop.send_replace(true);
         }
     });

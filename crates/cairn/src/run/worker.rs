@@ -1,9 +1,11 @@
 //! The node thread: takes all that waits, makes it durable at once, and answers.
 
+use super::journal::Journal;
+use super::room::Room;
 use super::sealer::SealerDesk;
-use super::{Ask, Command, Counts, Judgement, Submission, news};
+use super::{Ask, Command, Counts, Judgement, NodeSettings, Submission, news};
 use crate::events::Events;
-use cairn_core::consensus::Consensus;
+use cairn_core::block::BLOCK_BYTES_MAX;
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::Timestamp;
 use cairn_core::store::Store as _;
@@ -11,14 +13,13 @@ use cairn_core::transaction::CheckedTransaction;
 use cairn_node::chain::{BlockRefusal, Imported};
 use cairn_node::mempool::{SubmitError, Submitted};
 use cairn_node::producer::MineRefusal;
-use cairn_node::{Effect, Input, Node, Outcome, RequestId};
-use cairn_store::ledger::Ledger;
+use cairn_node::{Effect, Event, Input, Node, Outcome, RequestId};
+use cairn_store::ledger::{Ledger, Reader};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 /// The most commands of one batch.
@@ -53,7 +54,8 @@ pub(super) struct Worker {
     desk: Arc<SealerDesk>,
     events: Arc<Events>,
     counts: Arc<Counts>,
-    consensus: Arc<Consensus>,
+    journal: Journal,
+    room: Room,
     waiting: BTreeMap<RequestId, Waiting>,
     next_request: u64,
     asks: Vec<Ask>,
@@ -61,15 +63,21 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) const fn new(
+    pub(super) fn new(
         node: Node,
         ledger: Ledger,
         inbox: Receiver<Command>,
         desk: Arc<SealerDesk>,
         events: Arc<Events>,
         counts: Arc<Counts>,
-        consensus: Arc<Consensus>,
+        settings: &NodeSettings,
     ) -> Self {
+        let rules = node.consensus().rules();
+        let mempool_bytes_max = settings.node_config().mempool.bytes_max;
+        let journal = Journal::new(rules.prefix().clone(), mempool_bytes_max, node.tip().header.time);
+        // A byte weighs at least one.
+        let block_bytes = rules.limits().block_weight.0.min(BLOCK_BYTES_MAX as u64);
+        let room = Room::new(settings.directory.clone(), block_bytes, Arc::clone(&counts), Instant::now());
         Self {
             node,
             ledger,
@@ -77,12 +85,18 @@ impl Worker {
             desk,
             events,
             counts,
-            consensus,
+            journal,
+            room,
             waiting: BTreeMap::new(),
             next_request: 0,
             asks: Vec::new(),
             stopped: false,
         }
+    }
+
+    /// Reads the ledger from any thread.
+    pub(super) fn reader(&self) -> Reader {
+        self.ledger.reader()
     }
 
     /// Works until it is told to stop. If the world fails, the program ends: nothing that was
@@ -116,12 +130,14 @@ impl Worker {
         Ok(())
     }
 
-    /// The next command; none when the node wants to be woken.
+    /// The next command; none when something is due by itself.
     fn wait(&self) -> Option<Command> {
-        let Some(wakeup) = self.node.next_wakeup() else {
+        let wakeup = self.node.next_wakeup().map(|at| Duration::from_millis(at.saturating_ms_since(now())));
+        let due = [self.journal.due(), self.room.due()].into_iter().flatten().min();
+        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let Some(left) = [wakeup, due].into_iter().flatten().min() else {
             return Some(self.inbox.recv().unwrap_or(Command::Stop));
         };
-        let left = Duration::from_millis(wakeup.saturating_ms_since(now()));
         match self.inbox.recv_timeout(left) {
             Ok(command) => Some(command),
             Err(RecvTimeoutError::Timeout) => None,
@@ -185,7 +201,8 @@ impl Worker {
                 Effect::Seal(job) => self.desk.put(Some(*job)),
                 Effect::StopSealing => self.desk.put(None),
                 Effect::News(event) => {
-                    news::tell(&event, self.consensus.rules().prefix(), &self.counts, &mut news);
+                    self.note(&event);
+                    news::tell(&event, self.node.consensus().rules().prefix(), &self.counts, &mut news);
                 }
                 Effect::Answer { request, outcome } => answers.push((request, outcome)),
             }
@@ -197,7 +214,25 @@ impl Worker {
         for ask in std::mem::take(&mut self.asks) {
             ask(&self.node, &self.ledger);
         }
+        let now = Instant::now();
+        self.room.look(now);
+        self.journal.write(self.node.mempool_status(), now);
         self.tidy_mempool_log()
+    }
+
+    /// What the operator is told of an event later, with others.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Block { block, .. } => self.journal.note_block(block),
+            Event::OwnBlockRefused { refusal: BlockRefusal::DiskFull } => {
+                self.note_full("a block of its own")
+            }
+            _ => {}
+        }
+    }
+
+    fn note_full(&mut self, refused: &'static str) {
+        self.room.note_full(refused, Instant::now());
     }
 
     fn answer(&mut self, request: RequestId, outcome: Outcome) {
@@ -213,25 +248,30 @@ impl Worker {
                 }
             }
             (Some(Waiting::Mine(reply)), Outcome::Mined(outcome)) => drop(reply.send(outcome)),
-            (Some(Waiting::Block(reply)), Outcome::Block(outcome)) => drop(reply.send(outcome)),
+            (Some(Waiting::Block(reply)), Outcome::Block(outcome)) => {
+                match &outcome {
+                    Ok(_) => {}
+                    Err(BlockRefusal::DiskFull) => self.note_full("a block"),
+                    Err(refusal) => tracing::warn!(%refusal, "block refused"),
+                }
+                let _ = reply.send(outcome);
+            }
             _ => {}
         }
     }
 
-    /// Counts what was taken and refused, and remembers whether there was room on the disk.
-    fn count(&self, outcomes: &[Result<Submitted, SubmitError>]) {
-        let Counts { accepted, refused, disk_full, .. } = &*self.counts;
+    /// Counts what was taken and refused.
+    fn count(&mut self, outcomes: &[Result<Submitted, SubmitError>]) {
         for outcome in outcomes {
             match outcome {
                 Ok(Submitted::Pending { .. }) => {
-                    accepted.inc();
-                    disk_full.store(false, Ordering::Relaxed);
+                    self.counts.accepted.inc();
                 }
                 Ok(Submitted::Known { .. }) => {}
                 Err(error) => {
-                    refused.inc();
+                    self.counts.refused.inc();
                     if *error == SubmitError::DiskFull {
-                        disk_full.store(true, Ordering::Relaxed);
+                        self.note_full("transactions");
                     }
                 }
             }
@@ -272,6 +312,7 @@ impl Worker {
         self.desk.stop();
         self.waiting.clear();
         self.asks.clear();
+        self.journal.close(self.node.mempool_status());
         let tidy = self.rewrite_mempool_log();
         let events = self.events.close();
         let mut state = self.node.into_state();

@@ -12,5 +12,6 @@ mod http;
 mod malformed;
 mod news;
 mod node;
+mod operator;
 mod rules;
 mod sender;

@@ -2,6 +2,7 @@
 
 use crate::http::{Answer, request};
 use serde_json::Value;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,9 @@ pub(crate) struct TestNode {
     pub(crate) token: String,
     pub(crate) ready: Value,
 }
+
+/// Where a node that is started with `--log` writes its log.
+const LOG_FILE: &str = "log";
 
 /// The program under test.
 pub(crate) fn program() -> PathBuf {
@@ -48,6 +52,9 @@ impl TestNode {
     }
 
     fn spawn(home: TempDir, arguments: &[&str]) -> Self {
+        let log = arguments
+            .contains(&"--log")
+            .then(|| File::options().create(true).append(true).open(home.path().join(LOG_FILE)).unwrap());
         let mut child = Command::new(program())
             .args(arguments)
             .env("HOME", home.path())
@@ -57,6 +64,7 @@ impl TestNode {
             .env_remove("CAIRN_NODE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(log.map_or_else(Stdio::inherit, Stdio::from))
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -75,6 +83,11 @@ impl TestNode {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::mem::replace(&mut self.home, tempfile::tempdir().unwrap())
+    }
+
+    /// What it has logged so far, in this life and earlier ones, where it was started with `--log`.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join(LOG_FILE)).unwrap()
     }
 
     /// Waits until the process has ended by itself; whether it ended well.

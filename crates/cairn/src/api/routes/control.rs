@@ -77,6 +77,7 @@ pub(in crate::api) async fn shutdown(
     request: Request,
 ) -> Result<(StatusCode, Json<ShutdownAnswer>), ApiError> {
     api.token.check(request.headers())?;
+    tracing::info!(reason = "POST /v1/shutdown", "node stops");
     api.stop.send_replace(true);
     Ok((StatusCode::ACCEPTED, Json(ShutdownAnswer { status: "stopping".to_owned() })))
 }

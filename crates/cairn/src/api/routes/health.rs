@@ -37,7 +37,7 @@ pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, J
         Err(_elapsed) => reasons.push("the node does not answer in time".to_owned()),
     }
     if api.node.is_disk_full() {
-        reasons.push("the disk is full, so nothing new is taken".to_owned());
+        reasons.push("disk-full: the disk has no room for another block".to_owned());
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready: reasons.is_empty(), reasons }))
