@@ -10,6 +10,7 @@
 )]
 
 mod chain;
+mod connection;
 mod http;
 mod import;
 mod measure;

@@ -9,7 +9,8 @@ use cairn_core::codec::Encode as _;
 use cairn_core::transaction::Transaction;
 
 use super::chain::{concatenate, in_parallel, make_genesis, sign_transfer};
-use super::process::{Connection, NodeProcess};
+use super::connection::Connection;
+use super::process::NodeProcess;
 use super::{BenchError, Figure};
 use crate::output::note;
 

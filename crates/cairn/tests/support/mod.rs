@@ -2,8 +2,14 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+// The client of the benchmark, which is as plain as a test wants it.
+#[path = "../../src/bench/connection.rs"]
+mod connection;
+
+pub(crate) use connection::{Answer, Connection};
+
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -139,77 +145,9 @@ impl Drop for NodeProcess {
     }
 }
 
-/// An answer of the interface.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
-}
-
 impl Answer {
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
-    }
-}
-
-/// A connection that is kept alive.
-pub(crate) struct Connection {
-    stream: TcpStream,
-    port: u16,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    pub(crate) fn open(port: u16) -> Option<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-        stream.set_nodelay(true).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        Some(Self { stream, port, buffer: Vec::new() })
-    }
-
-    pub(crate) fn get(&mut self, path: &str) -> Option<Answer> {
-        let port = self.port;
-        self.exchange(format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").as_bytes())
-    }
-
-    /// Posts canonical bytes.
-    pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> Option<Answer> {
-        let mut request = format!(
-            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/octet-stream\r\n\
-             Content-Length: {}\r\n\r\n",
-            self.port,
-            body.len()
-        )
-        .into_bytes();
-        request.extend_from_slice(body);
-        self.exchange(&request)
-    }
-
-    /// Sends bytes and reads one answer. None if the node is gone; a body that was cut off is no answer.
-    pub(crate) fn exchange(&mut self, request: &[u8]) -> Option<Answer> {
-        self.stream.write_all(request).ok()?;
-        let end = loop {
-            if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-                break at + 4;
-            }
-            self.fill()?;
-        };
-        let head = String::from_utf8_lossy(self.buffer.get(..end)?).to_ascii_lowercase();
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-        let length: usize = length.map_or(Some(0), |length| length.trim().parse().ok())?;
-        while self.buffer.len() < end + length {
-            self.fill()?;
-        }
-        let body = self.buffer.get(end..end + length)?.to_vec();
-        self.buffer.drain(..end + length);
-        Some(Answer { status, body })
-    }
-
-    fn fill(&mut self) -> Option<()> {
-        let mut part = [0; 16 * 1024];
-        let read = self.stream.read(&mut part).ok().filter(|read| *read > 0)?;
-        self.buffer.extend_from_slice(part.get(..read)?);
-        Some(())
     }
 }
 
