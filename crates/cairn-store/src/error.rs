@@ -100,13 +100,13 @@ pub enum StoreError {
         expected: Position,
     },
     /// A row of the database does not have the form it was written in.
-    #[error("a row of table {table} is not what was written")]
+    #[error("a row of table {table} is not what was written; the next start builds the database again")]
     Row {
         /// The table.
         table: &'static str,
     },
     /// The database is damaged beyond what its own code can say.
-    #[error("the database cannot be read")]
+    #[error("the database cannot be read; the next start builds it again")]
     Unreadable,
     /// The accounts of the database do not have the state root of its tip.
     #[error("the accounts in the database are not those of its tip")]
@@ -144,9 +144,6 @@ pub enum Damage {
     /// The file is gone.
     #[error("the file is missing")]
     Missing,
-    /// A row of the database does not have the form it was written in.
-    #[error("a row of the database is not what was written")]
-    Row,
 }
 
 impl StoreError {
@@ -164,6 +161,19 @@ impl StoreError {
         match self {
             Self::DatabaseClosed => true,
             Self::Database { source } => matches!(&**source, redb::Error::PreviousIo),
+            _ => false,
+        }
+    }
+
+    /// Whether the database is not what was written, so that it is built again from the log.
+    pub fn is_damaged_database(&self) -> bool {
+        match self {
+            Self::Row { .. } | Self::WrongRoot | Self::Unreadable => true,
+            // A disk that fails may have stored everything, and a newer format is not for this program.
+            Self::Database { source } => !matches!(
+                &**source,
+                redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::UpgradeRequired(_)
+            ),
             _ => false,
         }
     }

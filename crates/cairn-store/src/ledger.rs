@@ -13,7 +13,8 @@
 //!
 //! - What [`Ledger::sync`] has returned for is found again, whatever happens to the power.
 //! - A [`Reader`] sees the chain of one moment, and only blocks that are durable.
-//! - A missing or damaged database is built again; a damaged log is reported and never guessed at.
+//! - A missing or damaged database is built again: damage that is met in use is an error, and the
+//!   next start builds. A damaged log is reported and never guessed at.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -31,6 +32,7 @@ use crate::error::StoreError;
 use crate::log::{self, Log, Position};
 
 mod accounts;
+mod database;
 mod flusher;
 mod opening;
 mod overlay;
@@ -40,6 +42,7 @@ mod tables;
 mod tests;
 
 use accounts::AccountsWriter;
+use database::Database;
 use flusher::{Flusher, Job};
 pub use opening::{Opened, Rebuilt};
 use overlay::{Overlay, Recent};
@@ -85,7 +88,7 @@ const BEHIND_MAX: usize = 4;
 struct Shared {
     blocks: log::Reader,
     /// The database; none only while it is opened again after the disk was full.
-    database: RwLock<Option<redb::Database>>,
+    database: RwLock<Option<Database>>,
     /// Held while the database is written and, where the disk was full, opened again.
     flushing: Mutex<()>,
     /// The durable blocks that the database does not hold yet.
@@ -248,10 +251,10 @@ impl Ledger {
         let mut leaving = Vec::new();
         for height in (fork.0 + 1..=tip.0).map(Height) {
             let row = match self.overlay.get(height) {
-                Some(recent) => Some(HeaderRow::of(recent)),
+                Some(recent) => HeaderRow::of(recent),
                 None => self.shared.read(|transaction| tables::header(transaction, height))?,
             };
-            leaving.extend(row);
+            leaving.push(row);
         }
         Ok(leaving)
     }
@@ -385,7 +388,7 @@ impl Store for Ledger {
             return Ok(None);
         }
         let row = self.shared.read(|transaction| tables::header(transaction, height)).map_err(failure)?;
-        Ok(row.map(|row| (row.id, row.header)))
+        Ok(Some((row.id, row.header)))
     }
 
     fn keep_transactions(&mut self, transactions: &[&CheckedTransaction]) -> Result<(), Failure> {
@@ -441,10 +444,9 @@ impl Shared {
         &self,
         read: impl Fn(&redb::ReadTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        use redb::ReadableDatabase as _;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or(StoreError::DatabaseClosed)?;
-        read(&database.begin_read()?)
+        database.read(read)
     }
 }
 

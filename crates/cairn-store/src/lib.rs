@@ -8,6 +8,7 @@ pub mod backend;
 pub mod error;
 pub mod ledger;
 pub mod log;
+mod row;
 pub mod runs;
 pub mod testing;
 

@@ -10,15 +10,17 @@
 //!
 //! - A set: an entry that is added twice is found once.
 //! - Everything happens in the caller's transactions, so runs are exactly as durable as it is.
+//! - A row that is not what was written is an error; a merge also finds that one is missing.
 //!
 //! # Not provided
 //!
 //! - Removal. Add what can no longer change, or check what is found against the chain.
 //! - Even cost: the batch that fills a level pays for its merge.
 
-use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::error::StoreError;
+use crate::row::{self, contain};
 
 mod catalogue;
 mod merge;
@@ -66,8 +68,8 @@ impl<const N: usize> Runs<N> {
         if entries.is_empty() {
             return Ok(());
         }
-        let mut table = transaction.open_table(self.definition())?;
-        let mut catalogue = catalogue::read(&table)?;
+        let mut table = contain(|| transaction.open_table(self.definition()))?;
+        let mut catalogue = catalogue::read(self.name, &table)?;
         let mut writer = Writer::new(catalogue.begin_run(0));
         // Doubles are rare: without any, nothing is copied.
         if entries.is_sorted_by(|a, b| a < b) {
@@ -79,7 +81,7 @@ impl<const N: usize> Runs<N> {
         }
         catalogue.add(writer.finish(&mut table)?);
         while let Some(level) = catalogue.full_level() {
-            merge::merge_level(&mut table, &mut catalogue, level)?;
+            merge::merge_level(self.name, &mut table, &mut catalogue, level)?;
         }
         catalogue::write(&mut table, &catalogue)
     }
@@ -100,8 +102,9 @@ impl<const N: usize> Runs<N> {
             return Ok(Vec::new());
         };
         let limit = limit.min(LOOKUP_ENTRIES_MAX);
-        let mut entries =
-            self.collect(transaction, |table, run, found| collect_up(table, run, &bounds, limit, found))?;
+        let mut entries = self.collect(transaction, |table, run, found| {
+            collect_up(self.name, table, run, &bounds, limit, found)
+        })?;
         entries.sort();
         entries.dedup();
         entries.truncate(limit);
@@ -126,8 +129,9 @@ impl<const N: usize> Runs<N> {
             return Ok(Vec::new());
         };
         let limit = limit.min(LOOKUP_ENTRIES_MAX);
-        let mut entries =
-            self.collect(transaction, |table, run, found| collect_down(table, run, &bounds, limit, found))?;
+        let mut entries = self.collect(transaction, |table, run, found| {
+            collect_down(self.name, table, run, &bounds, limit, found)
+        })?;
         entries.sort_by(|a, b| b.cmp(a));
         entries.dedup();
         entries.truncate(limit);
@@ -140,11 +144,8 @@ impl<const N: usize> Runs<N> {
     ///
     /// Where the database fails.
     pub fn count(&self, transaction: &ReadTransaction) -> Result<u64, StoreError> {
-        match transaction.open_table(self.definition()) {
-            Ok(table) => Ok(catalogue::read(&table)?.runs().iter().map(|run| run.entries).sum()),
-            Err(TableError::TableDoesNotExist(_)) => Ok(0),
-            Err(error) => Err(error.into()),
-        }
+        let Some(table) = row::open_table(transaction, self.definition())? else { return Ok(0) };
+        Ok(catalogue::read(self.name, &table)?.runs().iter().map(|run| run.entries).sum())
     }
 
     fn definition(&self) -> TableDefinition<'static, Key<N>, &'static [u8]> {
@@ -161,13 +162,9 @@ impl<const N: usize> Runs<N> {
             &mut Vec<[u8; N]>,
         ) -> Result<(), StoreError>,
     ) -> Result<Vec<[u8; N]>, StoreError> {
-        let table = match transaction.open_table(self.definition()) {
-            Ok(table) => table,
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(table) = row::open_table(transaction, self.definition())? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for run in catalogue::read(&table)?.runs() {
+        for run in catalogue::read(self.name, &table)?.runs() {
             collect(&table, run, &mut found)?;
         }
         Ok(found)
@@ -214,6 +211,7 @@ fn predecessor<const N: usize>(mut entry: [u8; N]) -> Option<[u8; N]> {
 
 /// Adds the first entries of `run` within the bounds to `found`, at most `limit`.
 fn collect_up<const N: usize>(
+    name: &'static str,
     table: &impl ReadableTable<Key<N>, &'static [u8]>,
     run: &Run,
     bounds: &Bounds<N>,
@@ -221,12 +219,12 @@ fn collect_up<const N: usize>(
     found: &mut Vec<[u8; N]>,
 ) -> Result<(), StoreError> {
     // The row that the least entry falls into begins before it, unless it is the first of the run.
-    let before = table.range(run.key([0; N])..=run.key(bounds.least))?.next_back().transpose()?;
-    let first = before.map_or(bounds.least, |(key, _)| key.value().2);
+    let mut before = contain(|| table.range(run.key([0; N])..=run.key(bounds.least)))?.rev();
+    let first = row::next(&mut before, |key, _| key.2)?.unwrap_or(bounds.least);
     let mut wanted = limit;
-    for row in table.range(run.key(first)..=run.key(bounds.greatest))? {
-        let (_, value) = row?;
-        let piece = as_entries(value.value())?;
+    let mut rows = contain(|| table.range(run.key(first)..=run.key(bounds.greatest)))?;
+    while let Some((key, row)) = row::next(&mut rows, |key, row| (key, row.to_vec()))? {
+        let piece = as_entries(name, &key, &row)?;
         let start = piece.partition_point(|entry| *entry < bounds.least);
         let end = piece.partition_point(|entry| *entry <= bounds.greatest);
         let taken = &piece[start..end];
@@ -242,6 +240,7 @@ fn collect_up<const N: usize>(
 
 /// Adds the last entries of `run` within the bounds to `found`, at most `limit`.
 fn collect_down<const N: usize>(
+    name: &'static str,
     table: &impl ReadableTable<Key<N>, &'static [u8]>,
     run: &Run,
     bounds: &Bounds<N>,
@@ -249,9 +248,9 @@ fn collect_down<const N: usize>(
     found: &mut Vec<[u8; N]>,
 ) -> Result<(), StoreError> {
     let mut wanted = limit;
-    for row in table.range(run.key([0; N])..=run.key(bounds.greatest))?.rev() {
-        let (_, value) = row?;
-        let piece = as_entries(value.value())?;
+    let mut rows = contain(|| table.range(run.key([0; N])..=run.key(bounds.greatest)))?.rev();
+    while let Some((key, row)) = row::next(&mut rows, |key, row| (key, row.to_vec()))? {
+        let piece = as_entries(name, &key, &row)?;
         let start = piece.partition_point(|entry| *entry < bounds.least);
         let end = piece.partition_point(|entry| *entry <= bounds.greatest);
         let taken = &piece[start..end];
@@ -296,7 +295,6 @@ impl<const N: usize> Writer<N> {
                 self.row.clear();
             }
         }
-        // What fills a row is stored from where it is.
         let rows = entries.chunks_exact(Self::ROW_ENTRIES);
         self.row.extend_from_slice(rows.remainder());
         rows.into_iter().try_for_each(|row| self.write_row(table, row))
@@ -313,17 +311,26 @@ impl<const N: usize> Writer<N> {
         table: &mut Table<'_, Key<N>, &'static [u8]>,
         row: &[[u8; N]],
     ) -> Result<(), StoreError> {
-        if let Some(first) = row.first() {
-            table.insert(self.run.key(*first), row.as_flattened())?;
-        }
-        Ok(())
+        let Some(first) = row.first() else { return Ok(()) };
+        let key = self.run.key(*first);
+        let row = row::seal(&key_bytes(&key), row.as_flattened().to_vec());
+        contain(|| table.insert(key, row.as_slice()).map(drop))
     }
 }
 
 /// The entries of a row.
-fn as_entries<const N: usize>(row: &[u8]) -> Result<&[[u8; N]], StoreError> {
-    match row.as_chunks() {
+fn as_entries<'a, const N: usize>(
+    name: &'static str,
+    key: &Key<N>,
+    row: &'a [u8],
+) -> Result<&'a [[u8; N]], StoreError> {
+    match row::open(name, &key_bytes(key), row)?.as_chunks() {
         (entries, []) if !entries.is_empty() => Ok(entries),
-        _ => Err(catalogue::bad_row()),
+        _ => Err(StoreError::Row { table: name }),
     }
+}
+
+/// What the checksum of a row says about its key.
+fn key_bytes<const N: usize>((level, run, first): &Key<N>) -> Vec<u8> {
+    [&[*level][..], &run.to_le_bytes(), first].concat()
 }

@@ -8,9 +8,10 @@ use cairn_core::hash::BlockId;
 use cairn_core::numbers::Height;
 
 use super::accounts::AccountRows;
+use super::database::Database;
 use super::overlay::Recent;
 use super::tables::HeaderRow;
-use super::{Shared, opening, tables};
+use super::{Shared, tables};
 use crate::backend::Disk;
 use crate::error::StoreError;
 use crate::log::Position;
@@ -60,7 +61,7 @@ impl Flusher {
         let (done, outcomes) = sync_channel(1);
         let thread = thread::Builder::new().name("database".to_owned()).spawn(move || {
             for job in to_do {
-                let outcome = match flush(&shared, &*disk, cache_bytes, &job, identity) {
+                let outcome = match flush(&shared, &disk, cache_bytes, &job, identity) {
                     Ok(()) => Ok(job),
                     Err(error) => Err((error, job)),
                 };
@@ -122,7 +123,7 @@ impl Drop for Flusher {
 /// Writes a job in one transaction. A database that found the disk full must be opened again.
 fn flush(
     shared: &Shared,
-    disk: &dyn Disk,
+    disk: &Arc<dyn Disk>,
     cache_bytes: usize,
     job: &Job,
     identity: [u8; 32],
@@ -132,7 +133,7 @@ fn flush(
     let mut database = lock();
     if database.is_none() {
         // There was no room even to open it again.
-        *database = Some(opening::open_database(disk, cache_bytes)?);
+        *database = Some(Database::open(disk, cache_bytes)?);
     }
     drop(database);
     let outcome = write(shared, job, identity);
@@ -142,7 +143,7 @@ fn flush(
         let mut database = lock();
         // Closed first: two of them on one file would not know of each other.
         *database = None;
-        *database = Some(opening::open_database(disk, cache_bytes)?);
+        *database = Some(Database::open(disk, cache_bytes)?);
     }
     outcome
 }
@@ -150,8 +151,5 @@ fn flush(
 fn write(shared: &Shared, job: &Job, identity: [u8; 32]) -> Result<(), StoreError> {
     let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
     let database = database.as_ref().ok_or(StoreError::DatabaseClosed)?;
-    let transaction = database.begin_write()?;
-    tables::write(&transaction, job, identity)?;
-    transaction.commit()?;
-    Ok(())
+    database.write(|transaction| tables::write(transaction, job, identity))
 }

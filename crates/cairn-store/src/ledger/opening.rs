@@ -12,19 +12,16 @@ use cairn_core::numbers::{FeeRate, Height};
 use cairn_core::state::{State, Undo};
 use cairn_core::store::Loaded;
 use cairn_core::transaction::Transaction;
-use redb::ReadableDatabase as _;
 
 use super::accounts::{AccountRows, AccountsReader, AccountsWriter, encode_all};
+use super::database::{self, Database};
 use super::flusher::{Flusher, Job};
 use super::overlay::{Overlay, Recent};
 use super::tables::{self, Tip};
 use super::{FORMAT, Ledger, Settings, Shared};
-use crate::backend::{DatabaseFile, Disk};
+use crate::backend::Disk;
 use crate::error::{Damage, StoreError};
 use crate::log::{Log, Position, Scan, Torn};
-
-/// The file of the database.
-const DATABASE: &str = "state.redb";
 
 /// A ledger that was opened, and what its owner does next.
 #[derive(Debug)]
@@ -63,37 +60,24 @@ impl Ledger {
     /// [`StoreError::WrongNetwork`] and [`StoreError::NewerFormat`], and then nothing was changed;
     /// [`StoreError::Damaged`] where the log is not what was written; or the disk fails.
     pub fn open(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Result<Opened, StoreError> {
-        // redb may meet damage with a panic; that is damage like any other.
-        let attempt =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| open_once(disk, genesis, settings)));
-        match attempt.unwrap_or(Err(StoreError::Unreadable)) {
-            // A cache that cannot be read is thrown away; the log has everything.
-            Err(error) if is_damaged_database(&error) => {
-                let fail = |source| StoreError::io("remove", &disk.path().join(DATABASE), source);
-                disk.remove(DATABASE).and_then(|()| disk.sync()).map_err(fail)?;
-                let mut opened = open_once(disk, genesis, settings)?;
-                opened.rebuilt = Some(Rebuilt::Damaged);
-                Ok(opened)
+        // A cache that cannot be read is thrown away; the log has everything.
+        if !database::is_marked(&**disk)? {
+            match open_once(disk, genesis, settings) {
+                Err(error) if error.is_damaged_database() => {}
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
-    }
-}
-
-fn is_damaged_database(error: &StoreError) -> bool {
-    match error {
-        StoreError::Row { .. } | StoreError::WrongRoot | StoreError::Unreadable => true,
-        StoreError::Database { source } => {
-            !error.is_full() && !matches!(&**source, redb::Error::Io(_) | redb::Error::UpgradeRequired(_))
-        }
-        _ => false,
+        database::remove(&**disk)?;
+        let mut opened = open_once(disk, genesis, settings)?;
+        opened.rebuilt = Some(Rebuilt::Damaged);
+        Ok(opened)
     }
 }
 
 fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Result<Opened, StoreError> {
     let identity = genesis.identity().0;
-    let database = open_database(&**disk, settings.cache_bytes)?;
-    let tip = tables::tip(&database.begin_read()?)?;
+    let database = Database::open(disk, settings.cache_bytes)?;
+    let tip = database.read(tables::tip)?;
     if let Some(tip) = &tip {
         check_tip(&**disk, tip, identity)?;
     }
@@ -122,8 +106,8 @@ fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Res
     if tip.log_end > blocks.end() {
         return Err(StoreError::LogBehind { found: blocks.end(), expected: tip.log_end });
     }
-    let loaded = load(&database, &tip, genesis, settings.undo_window)?;
-    let side = tables::side(&database.begin_read()?)?;
+    let loaded = database.read(|transaction| load(transaction, &tip, genesis, settings.undo_window))?;
+    let side = database.read(tables::side)?;
 
     let overlay = Overlay::new(tip.height);
     let shared = Arc::new(Shared {
@@ -170,14 +154,8 @@ fn split_transactions(record: &[u8], transactions: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// Opens the database, or creates it empty.
-pub(super) fn open_database(disk: &dyn Disk, cache_bytes: usize) -> Result<redb::Database, StoreError> {
-    let file = DatabaseFile::open(disk, DATABASE)?;
-    Ok(redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(file)?)
-}
-
 fn check_tip(disk: &dyn Disk, tip: &Tip, identity: [u8; 32]) -> Result<(), StoreError> {
-    let path = disk.path().join(DATABASE);
+    let path = disk.path().join(database::FILE);
     if tip.format > FORMAT {
         return Err(StoreError::NewerFormat { path, found: tip.format, supported: FORMAT });
     }
@@ -205,7 +183,7 @@ fn begin_log(blocks: &mut Log, genesis: &Genesis) -> Result<Position, StoreError
 
 /// Fills a new database with block 0.
 fn write_genesis(
-    database: &redb::Database,
+    database: &Database,
     genesis: &Genesis,
     consensus: &Consensus,
     blocks: &Log,
@@ -239,9 +217,7 @@ fn write_genesis(
         log_end: second.map_or_else(|| blocks.end(), |(position, _)| position),
         undo_window: settings.undo_window,
     };
-    let transaction = database.begin_write()?;
-    tables::write(&transaction, &job, id.0)?;
-    transaction.commit()?;
+    database.write(|transaction| tables::write(transaction, &job, id.0))?;
     Ok(Tip {
         format: FORMAT,
         identity: id.0,
@@ -255,15 +231,14 @@ fn write_genesis(
 
 /// Reads what a node goes on from.
 fn load(
-    database: &redb::Database,
+    transaction: &redb::ReadTransaction,
     tip: &Tip,
     genesis: &Genesis,
     undo_window: u64,
 ) -> Result<Loaded, StoreError> {
-    let transaction = database.begin_read()?;
-    let mut state = load_state(&transaction, tip, genesis)?;
+    let mut state = load_state(transaction, tip, genesis)?;
     let first = Height(tip.height.0.saturating_sub(undo_window));
-    let rows = tables::headers(&transaction, first, tip.height)?;
+    let rows = tables::headers(transaction, first, tip.height)?;
     let chain: Vec<(BlockId, Header)> = rows.into_iter().map(|row| (row.id, row.header)).collect();
     let Some((_, last)) = chain.last().filter(|(id, _)| *id == tip.id) else {
         return Err(StoreError::Row { table: "headers" });
@@ -271,10 +246,10 @@ fn load(
     if state.root() != last.state_root {
         return Err(StoreError::WrongRoot);
     }
-    let base = first.previous().map(|height| load_parent(&transaction, height, genesis)).transpose()?;
+    let base = first.previous().map(|height| load_parent(transaction, height, genesis)).transpose()?;
     check_links(base.as_ref(), &chain)?;
     let mut side: Vec<(BlockId, Header)> =
-        tables::side(&transaction)?.into_iter().map(|row| (row.id, row.header)).collect();
+        tables::side(transaction)?.into_iter().map(|row| (row.id, row.header)).collect();
     side.sort_by_key(|(_, header)| header.height);
     Ok(Loaded { state, base, chain, side })
 }
@@ -328,16 +303,15 @@ fn load_parent(
     height: Height,
     genesis: &Genesis,
 ) -> Result<Parent, StoreError> {
-    let missing = || StoreError::Row { table: "history" };
-    let row = tables::header(transaction, height)?.ok_or(StoreError::Row { table: "headers" })?;
-    let leaf = tables::history_node(transaction, 0, height.0)?.ok_or_else(missing)?;
+    let row = tables::header(transaction, height)?;
+    let leaf = tables::history_node(transaction, 0, height.0)?;
     let mut peaks: Vec<HistoryNode> = Vec::new();
     let mut start = 0u64;
     let count = height.next().0;
     for level in (0..64u8).rev() {
         let size = 1u64 << level;
         if count & size != 0 {
-            peaks.push(tables::history_node(transaction, level, start >> level)?.ok_or_else(missing)?);
+            peaks.push(tables::history_node(transaction, level, start >> level)?);
             start += size;
         }
     }

@@ -267,7 +267,7 @@ impl View<'_> {
         if height > self.overlay.valid() {
             return Ok(None);
         }
-        self.shared.read(|transaction| tables::header(transaction, height))
+        self.shared.read(|transaction| tables::header(transaction, height)).map(Some)
     }
 
     fn position(&self, id: &BlockId) -> Result<Option<Position>, StoreError> {
@@ -296,7 +296,8 @@ impl View<'_> {
             if let Some(recent) = self.overlay.get(last) {
                 return Ok(recent.history.get(usize::from(level)).copied());
             }
-            return self.shared.read(|transaction| tables::history_node(transaction, level, start >> level));
+            let read = |transaction: &_| tables::history_node(transaction, level, start >> level);
+            return self.shared.read(read).map(Some);
         }
         let split = 1u64 << (63 - count.leading_zeros());
         let (left, right) =

@@ -3,7 +3,7 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `tip` | – | format, identity, height, id, end of the log, flush, number of accounts |
-//! | `headers` | height | header, id, place in the log, number of accounts, crc32c of all that |
+//! | `headers` | height | header, id, place in the log, number of accounts |
 //! | `undo` | height | what takes the state back from the block |
 //! | `history` | level, index | a complete subtree of the history tree |
 //! | `side` | id | header and place in the log of a block that is not on the chain |
@@ -11,6 +11,9 @@
 //! | `transactions` | runs | first eight bytes of a transaction id, height, place in the block |
 //! | `touched` | runs | account, height, place in the block |
 //! | `pages`, `deltas` | page; flush, row | accounts, see [`accounts`](super::accounts) |
+//!
+//! Every row but those of accounts ends with a checksum of its key and its value (see
+//! [`row`](crate::row)); the accounts of a start are compared with the state root of its tip.
 //!
 //! Rows above the tip, and index entries of blocks that left the chain, may be left over; whoever
 //! reads compares them with the chain.
@@ -24,8 +27,7 @@ use cairn_core::numbers::Height;
 use cairn_core::state::Undo;
 use cairn_core::store::PAYMENT_PLACE;
 use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition,
-    TableError, WriteTransaction,
+    ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition, WriteTransaction,
 };
 
 use super::FORMAT;
@@ -34,6 +36,7 @@ use super::flusher::Job;
 use super::overlay::Recent;
 use crate::error::StoreError;
 use crate::log::Position;
+use crate::row::{self, contain, open_table};
 use crate::runs::Runs;
 
 const TIP: TableDefinition<'_, (), &[u8]> = TableDefinition::new("tip");
@@ -114,30 +117,29 @@ pub struct Sizes {
     pub history: u64,
 }
 
-/// Opens a table that a new database does not have.
-fn open<K: redb::Key + 'static, V: redb::Value + 'static>(
+/// The value of the row under `key`, whose bytes its checksum covers as `key_bytes`.
+fn get<'k, K: redb::Key + 'static>(
     transaction: &ReadTransaction,
-    table: TableDefinition<'_, K, V>,
-) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
-    match transaction.open_table(table) {
-        Ok(table) => Ok(Some(table)),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    definition: TableDefinition<'static, K, &'static [u8]>,
+    name: &'static str,
+    key: K::SelfType<'k>,
+    key_bytes: &[u8],
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(table) = open_table(transaction, definition)? else { return Ok(None) };
+    let row = contain(|| Ok::<_, redb::StorageError>(table.get(key)?.map(|row| row.value().to_vec())))?;
+    row.map(|row| row::open(name, key_bytes, &row).map(<[u8]>::to_vec)).transpose()
 }
 
 /// What the database stands for; none if it is new.
 pub(super) fn tip(transaction: &ReadTransaction) -> Result<Option<Tip>, StoreError> {
-    let Some(table) = open(transaction, TIP)? else { return Ok(None) };
-    let Some(row) = table.get(())? else { return Ok(None) };
-    Tip::from_bytes(row.value()).map(Some).ok_or(StoreError::Row { table: "tip" })
+    let Some(row) = get(transaction, TIP, "tip", (), &[])? else { return Ok(None) };
+    Tip::from_bytes(&row).map(Some).ok_or(StoreError::Row { table: "tip" })
 }
 
-/// A row of `headers`.
-pub(super) fn header(transaction: &ReadTransaction, height: Height) -> Result<Option<HeaderRow>, StoreError> {
-    let Some(table) = open(transaction, HEADERS)? else { return Ok(None) };
-    let Some(row) = table.get(height.0)? else { return Ok(None) };
-    HeaderRow::from_bytes(row.value()).map(Some).ok_or(StoreError::Row { table: "headers" })
+/// The row of `headers` at a height at which the database stands for a block.
+pub(super) fn header(transaction: &ReadTransaction, height: Height) -> Result<HeaderRow, StoreError> {
+    let row = get(transaction, HEADERS, "headers", height.0, &height.0.to_le_bytes())?;
+    row.and_then(|row| HeaderRow::from_bytes(&row)).ok_or(StoreError::Row { table: "headers" })
 }
 
 /// The rows of `headers` from `first` to `last`.
@@ -146,11 +148,12 @@ pub(super) fn headers(
     first: Height,
     last: Height,
 ) -> Result<Vec<HeaderRow>, StoreError> {
-    let Some(table) = open(transaction, HEADERS)? else { return Ok(Vec::new()) };
+    let Some(table) = open_table(transaction, HEADERS)? else { return Ok(Vec::new()) };
     let mut headers = Vec::new();
-    for row in table.range(first.0..=last.0)? {
-        let (_, row) = row?;
-        headers.push(HeaderRow::from_bytes(row.value()).ok_or(StoreError::Row { table: "headers" })?);
+    let mut rows = contain(|| table.range(first.0..=last.0))?;
+    while let Some((height, row)) = row::next(&mut rows, |height, row| (height, row.to_vec()))? {
+        let row = row::open("headers", &height.to_le_bytes(), &row)?;
+        headers.push(HeaderRow::from_bytes(row).ok_or(StoreError::Row { table: "headers" })?);
     }
     Ok(headers)
 }
@@ -176,16 +179,10 @@ impl HeaderRow {
         row.extend(self.id.0);
         row.extend(self.position.to_bytes());
         row.extend(self.accounts.to_le_bytes());
-        row.extend(crc32c::crc32c(&row).to_le_bytes());
         row
     }
 
     fn from_bytes(row: &[u8]) -> Option<Self> {
-        // A start stands on these rows, so they are checked before anything is built on them.
-        let (row, sum) = row.split_last_chunk()?;
-        if crc32c::crc32c(row) != u32::from_le_bytes(*sum) {
-            return None;
-        }
         let (row, accounts) = row.split_last_chunk()?;
         let (row, position) = row.split_last_chunk()?;
         let (row, id) = row.split_last_chunk()?;
@@ -207,29 +204,36 @@ pub(super) fn position(transaction: &ReadTransaction, id: &BlockId) -> Result<Op
 
 /// What takes the state back from the block at a height.
 pub(super) fn undo(transaction: &ReadTransaction, height: Height) -> Result<Option<Undo>, StoreError> {
-    let Some(table) = open(transaction, UNDO)? else { return Ok(None) };
-    let Some(row) = table.get(height.0)? else { return Ok(None) };
-    Undo::from_stored_bytes(row.value()).map(Some).map_err(|_| StoreError::Row { table: "undo" })
+    let Some(row) = get(transaction, UNDO, "undo", height.0, &height.0.to_le_bytes())? else {
+        return Ok(None);
+    };
+    Undo::from_stored_bytes(&row).map(Some).map_err(|_| StoreError::Row { table: "undo" })
 }
 
-/// A complete subtree of the history tree: 2^level blocks from `index · 2^level` on.
+/// A complete subtree of the history tree, of blocks that the database stands for: 2^level of them
+/// from `index · 2^level` on.
 pub(super) fn history_node(
     transaction: &ReadTransaction,
     level: u8,
     index: u64,
-) -> Result<Option<HistoryNode>, StoreError> {
-    let Some(table) = open(transaction, HISTORY)? else { return Ok(None) };
-    let Some(row) = table.get((level, index))? else { return Ok(None) };
-    decode_exact(row.value()).map(Some).map_err(|_| StoreError::Row { table: "history" })
+) -> Result<HistoryNode, StoreError> {
+    let row = get(transaction, HISTORY, "history", (level, index), &history_key(level, index))?;
+    let node = row.and_then(|row| decode_exact(&row).ok());
+    node.ok_or(StoreError::Row { table: "history" })
+}
+
+fn history_key(level: u8, index: u64) -> Vec<u8> {
+    [&[level][..], &index.to_le_bytes()].concat()
 }
 
 /// Kept blocks that are not on the chain.
 pub(super) fn side(transaction: &ReadTransaction) -> Result<Vec<HeaderRow>, StoreError> {
-    let Some(table) = open(transaction, SIDE)? else { return Ok(Vec::new()) };
+    let Some(table) = open_table(transaction, SIDE)? else { return Ok(Vec::new()) };
     let mut side = Vec::new();
-    for row in table.iter()? {
-        let (_, row) = row?;
-        side.push(HeaderRow::from_bytes(row.value()).ok_or(StoreError::Row { table: "side" })?);
+    let mut rows = contain(|| table.iter())?;
+    while let Some((id, row)) = row::next(&mut rows, |id, row| (id, row.to_vec()))? {
+        let row = row::open("side", &id, &row)?;
+        side.push(HeaderRow::from_bytes(row).ok_or(StoreError::Row { table: "side" })?);
     }
     Ok(side)
 }
@@ -240,17 +244,18 @@ pub(super) fn read_accounts(
     mut page: impl FnMut(u32, u64, &[u8]) -> Option<()>,
     mut delta: impl FnMut(u64, &[u8]) -> Option<()>,
 ) -> Result<(), StoreError> {
-    if let Some(table) = open(transaction, PAGES)? {
-        for row in table.iter()? {
-            let (number, row) = row?;
-            let (flush, accounts) = row.value();
-            page(number.value(), flush, accounts).ok_or(StoreError::Row { table: "pages" })?;
+    if let Some(table) = open_table(transaction, PAGES)? {
+        let mut rows = contain(|| table.iter())?;
+        while let Some((number, flush, accounts)) =
+            row::next(&mut rows, |number, (flush, accounts)| (number, flush, accounts.to_vec()))?
+        {
+            page(number, flush, &accounts).ok_or(StoreError::Row { table: "pages" })?;
         }
     }
-    if let Some(table) = open(transaction, DELTAS)? {
-        for row in table.iter()? {
-            let (key, row) = row?;
-            delta(key.value().0, row.value()).ok_or(StoreError::Row { table: "deltas" })?;
+    if let Some(table) = open_table(transaction, DELTAS)? {
+        let mut rows = contain(|| table.iter())?;
+        while let Some((flush, row)) = row::next(&mut rows, |(flush, _), row| (flush, row.to_vec()))? {
+            delta(flush, &row).ok_or(StoreError::Row { table: "deltas" })?;
         }
     }
     Ok(())
@@ -308,25 +313,25 @@ pub(super) fn write(transaction: &WriteTransaction, job: &Job, identity: [u8; 32
     write_blocks(transaction, job)?;
     write_indexes(transaction, job)?;
     {
-        let mut table = transaction.open_table(SIDE)?;
-        table.retain(|_, _| false)?;
+        let mut table = contain(|| transaction.open_table(SIDE))?;
+        contain(|| table.retain(|_, _| false))?;
         for row in &job.side {
-            table.insert(row.id.0, row.to_bytes().as_slice())?;
+            insert(&mut table, row.id.0, &row.id.0, row.to_bytes())?;
         }
     }
     let rows = &job.accounts;
     {
-        let mut table = transaction.open_table(PAGES)?;
+        let mut table = contain(|| transaction.open_table(PAGES))?;
         for (page, accounts) in &rows.pages {
-            table.insert(page, (rows.flush, accounts.as_slice()))?;
+            contain(|| table.insert(page, (rows.flush, accounts.as_slice())).map(drop))?;
         }
-        let mut table = transaction.open_table(DELTAS)?;
+        let mut table = contain(|| transaction.open_table(DELTAS))?;
         for (piece, row) in (0u32..).zip(&rows.delta) {
-            table.insert((rows.flush, piece), row.as_slice())?;
+            contain(|| table.insert((rows.flush, piece), row.as_slice()).map(drop))?;
         }
         // Every page was written within the last sixteen flushes, so older deltas say nothing new.
         if let Some(old) = rows.flush.checked_sub(u64::from(ROTATION)) {
-            table.retain_in(..=(old, u32::MAX), |_, _| false)?;
+            contain(|| table.retain_in(..=(old, u32::MAX), |_, _| false))?;
         }
     }
     let id = match job.blocks.last() {
@@ -342,26 +347,38 @@ pub(super) fn write(transaction: &WriteTransaction, job: &Job, identity: [u8; 32
         flush: rows.flush,
         accounts: rows.count,
     };
-    transaction.open_table(TIP)?.insert((), tip.to_bytes().as_slice())?;
-    Ok(())
+    let mut table = contain(|| transaction.open_table(TIP))?;
+    insert(&mut table, (), &[], tip.to_bytes())
+}
+
+/// Inserts a row with the checksum of its value and of its key, whose bytes are `key_bytes`.
+fn insert<'k, K: redb::Key + 'static>(
+    table: &mut Table<'_, K, &'static [u8]>,
+    key: K::SelfType<'k>,
+    key_bytes: &[u8],
+    value: Vec<u8>,
+) -> Result<(), StoreError> {
+    let row = row::seal(key_bytes, value);
+    contain(|| table.insert(key, row.as_slice()).map(drop))
 }
 
 fn write_blocks(transaction: &WriteTransaction, job: &Job) -> Result<(), StoreError> {
-    let mut headers = transaction.open_table(HEADERS)?;
-    let mut undo = transaction.open_table(UNDO)?;
-    let mut history = transaction.open_table(HISTORY)?;
+    let mut headers = contain(|| transaction.open_table(HEADERS))?;
+    let mut undo = contain(|| transaction.open_table(UNDO))?;
+    let mut history = contain(|| transaction.open_table(HISTORY))?;
     let lowest = job.tip.0.saturating_sub(job.undo_window);
     for (height, block) in &job.blocks {
-        headers.insert(height.0, HeaderRow::of(block).to_bytes().as_slice())?;
+        let key = height.0.to_le_bytes();
+        insert(&mut headers, height.0, &key, HeaderRow::of(block).to_bytes())?;
         if height.0 > lowest {
-            undo.insert(height.0, block.undo.to_stored_bytes().as_slice())?;
+            insert(&mut undo, height.0, &key, block.undo.to_stored_bytes())?;
         }
         for (level, node) in (0u8..).zip(&block.history) {
-            history.insert((level, height.0 >> level), node.to_bytes().as_slice())?;
+            let index = height.0 >> level;
+            insert(&mut history, (level, index), &history_key(level, index), node.to_bytes())?;
         }
     }
-    undo.retain_in(..=lowest, |_, _| false)?;
-    Ok(())
+    contain(|| undo.retain_in(..=lowest, |_, _| false))
 }
 
 fn write_indexes(transaction: &WriteTransaction, job: &Job) -> Result<(), StoreError> {
@@ -398,8 +415,8 @@ pub(super) fn sizes(transaction: &ReadTransaction) -> Result<Sizes, StoreError> 
         transaction: &ReadTransaction,
         table: TableDefinition<'_, K, V>,
     ) -> Result<u64, StoreError> {
-        Ok(open(transaction, table)?
-            .map_or(Ok(0), |table| table.stats().map(|stats| stats.stored_bytes()))?)
+        let Some(table) = open_table(transaction, table)? else { return Ok(0) };
+        contain(|| table.stats().map(|stats| stats.stored_bytes()))
     }
     let indexes = 40 * IDS.count(transaction)?
         + 16 * TRANSACTIONS.count(transaction)?

@@ -272,25 +272,31 @@ fn take_branch(ledger: &mut Ledger, chain: &mut Chain, block: CheckedBlock) {
 
 /// Compares everything a reader says with the chain.
 fn compare(ledger: &Ledger, chain: &Chain) {
+    try_compare(ledger, chain).unwrap();
+}
+
+/// Compares what a reader says with the chain, up to the first error.
+fn try_compare(ledger: &Ledger, chain: &Chain) -> Result<(), StoreError> {
     let reader = ledger.reader();
     let identity = chain.genesis.identity();
     assert_eq!(reader.tip(), chain.tip());
     for (at, (block, _)) in chain.blocks.iter().enumerate() {
         let height = Height(at as u64 + 1);
-        let found = reader.block_at(height).unwrap().unwrap();
+        let found = reader.block_at(height)?.unwrap();
         assert_eq!((found.id, &found.bytes), (block.id(), block.bytes()));
-        assert!(reader.block(&block.id()).unwrap().unwrap().is_on_chain);
+        assert!(reader.block(&block.id())?.unwrap().is_on_chain);
         for (place, transaction) in block.transactions().iter().enumerate() {
             let place = Place { height, place: place as u32 };
-            assert_eq!(reader.transaction(&transaction.id(), identity).unwrap(), Some(place));
+            assert_eq!(reader.transaction(&transaction.id(), identity)?, Some(place));
         }
         for count in [height.0 + 1, chain.tip().0 + 1] {
-            let proof = reader.history_proof(height, Height(count)).unwrap().unwrap();
+            let proof = reader.history_proof(height, Height(count))?.unwrap();
             let root = chain.parents[count as usize - 1].history.root();
             assert_eq!(proof.verify(&block.id(), root), Ok(()));
         }
     }
-    assert_eq!(reader.block_at(chain.tip().next()).unwrap(), None);
+    assert_eq!(reader.block_at(chain.tip().next())?, None);
+    Ok(())
 }
 
 /// Compares the past of some accounts with what undoing block by block gives.
@@ -442,6 +448,41 @@ fn a_damaged_database_is_built_again_or_still_right() {
         rebuilt += u32::from(opened.rebuilt.is_some());
     }
     assert!(rebuilt > 0, "some of the damage is in what is read at start");
+}
+
+#[test]
+fn damage_that_is_met_in_use_is_an_error_and_the_next_start_builds_again() {
+    let genesis = genesis();
+    let disk = SimulatedDisk::new(9);
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    // Long enough that most rows are not read at start.
+    for step in 0..60 {
+        chain.extend(&mut ledger, step % 4).unwrap();
+    }
+    ledger.close(&mut chain.state).unwrap();
+    let content = disk.content("state.redb").unwrap();
+    let mut met = 0;
+    let used = (0..content.len()).filter(|at| content[*at] != 0).step_by(173);
+    for at in used {
+        let damaged = disk.after_kill();
+        assert!(damaged.flip_bit("state.redb", at, (at % 8) as u32));
+        let dynamic: Arc<dyn Disk> = Arc::new(damaged.clone());
+        let opened = Ledger::open(&dynamic, &genesis, settings()).unwrap();
+        if opened.rebuilt.is_some() {
+            continue;
+        }
+        let outcome = try_compare(&opened.ledger, &chain);
+        drop(opened);
+        let Err(error) = outcome else { continue };
+        met += 1;
+        assert!(error.is_damaged_database(), "byte {at}: {error:?}");
+        let (ledger, again, opened) = open(&damaged, &genesis).unwrap();
+        assert_eq!(opened.rebuilt, Some(Rebuilt::Damaged), "byte {at}");
+        assert_eq!(again.tip_id(), chain.tip_id());
+        compare(&ledger, &again);
+        assert!(!database::is_marked(&damaged).unwrap());
+    }
+    assert!(met > 0, "some of the damage is in what is read in use alone");
 }
 
 #[test]

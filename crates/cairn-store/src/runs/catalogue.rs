@@ -1,11 +1,10 @@
 //! Which runs there are: one row at the end of the table.
 
-use std::path::PathBuf;
-
 use redb::{ReadableTable, Table};
 
-use super::{FAN, Key};
-use crate::error::{Damage, StoreError};
+use super::{FAN, Key, key_bytes};
+use crate::error::StoreError;
+use crate::row::{self, contain};
 
 /// The level under which the catalogue itself is stored; no run has it.
 const CATALOGUE_LEVEL: u8 = u8::MAX;
@@ -66,12 +65,12 @@ impl Catalogue {
 
 /// Reads the catalogue; an empty one where there is none.
 pub(super) fn read<const N: usize>(
+    name: &'static str,
     table: &impl ReadableTable<Key<N>, &'static [u8]>,
 ) -> Result<Catalogue, StoreError> {
-    match table.get((CATALOGUE_LEVEL, 0, [0; N]))? {
-        Some(row) => decode(row.value()).ok_or_else(bad_row),
-        None => Ok(Catalogue::default()),
-    }
+    let row = contain(|| Ok::<_, StoreError>(table.get(key::<N>())?.map(|row| row.value().to_vec())))?;
+    let Some(row) = row else { return Ok(Catalogue::default()) };
+    decode(row::open(name, &key_bytes(&key::<N>()), &row)?).ok_or(StoreError::Row { table: name })
 }
 
 /// Stores the catalogue.
@@ -85,13 +84,12 @@ pub(super) fn write<const N: usize>(
         row.extend_from_slice(&run.number.to_le_bytes());
         row.extend_from_slice(&run.entries.to_le_bytes());
     }
-    table.insert((CATALOGUE_LEVEL, 0, [0; N]), row.as_slice())?;
-    Ok(())
+    let row = row::seal(&key_bytes(&key::<N>()), row);
+    contain(|| table.insert(key::<N>(), row.as_slice()).map(drop))
 }
 
-/// The error for a row that this module did not write.
-pub(super) fn bad_row() -> StoreError {
-    StoreError::Damaged { path: PathBuf::from("the database"), offset: 0, damage: Damage::Row }
+const fn key<const N: usize>() -> Key<N> {
+    (CATALOGUE_LEVEL, 0, [0; N])
 }
 
 fn decode(row: &[u8]) -> Option<Catalogue> {

@@ -5,21 +5,26 @@ use redb::{ReadableTable, Table};
 use super::catalogue::{Catalogue, Run};
 use super::{Key, Writer, as_entries};
 use crate::error::StoreError;
+use crate::row::{self, contain};
 
 /// Replaces all runs of `level` by one of the next level.
 pub(super) fn merge_level<const N: usize>(
+    name: &'static str,
     table: &mut Table<'_, Key<N>, &'static [u8]>,
     catalogue: &mut Catalogue,
     level: u8,
 ) -> Result<(), StoreError> {
-    let mut sources: Vec<Source<N>> = catalogue.take_level(level).into_iter().map(Source::new).collect();
+    let runs = catalogue.take_level(level);
+    let expected: u64 = runs.iter().map(|run| run.entries).sum();
+    let mut found = 0;
+    let mut sources: Vec<Source<N>> = runs.into_iter().map(Source::new).collect();
     // 8^32 entries fill no disk, so the level above is always a level.
     let above = level.checked_add(1).expect("there are fewer than 255 levels");
     let mut writer = Writer::new(catalogue.begin_run(above));
     let mut batch: Vec<[u8; N]> = Vec::new();
     loop {
         for source in &mut sources {
-            source.refill(table)?;
+            source.refill(name, table)?;
         }
         // Up to the least last entry of all rows in memory, nothing can come after.
         let Some(bound) = sources.iter().filter_map(|source| source.left().last()).min().copied() else {
@@ -28,11 +33,15 @@ pub(super) fn merge_level<const N: usize>(
         for source in &mut sources {
             batch.extend_from_slice(source.take_to(&bound));
         }
+        found += batch.len() as u64;
         // The standard sort finds the sorted stretches and merges them.
         batch.sort();
         batch.dedup();
         writer.push_all(table, &batch)?;
         batch.clear();
+    }
+    if found != expected {
+        return Err(StoreError::Row { table: name });
     }
     catalogue.add(writer.finish(table)?);
     Ok(())
@@ -62,7 +71,11 @@ impl<const N: usize> Source<N> {
     }
 
     /// Moves the next row from the table into memory, where none is left there.
-    fn refill(&mut self, table: &mut Table<'_, Key<N>, &'static [u8]>) -> Result<(), StoreError> {
+    fn refill(
+        &mut self,
+        name: &'static str,
+        table: &mut Table<'_, Key<N>, &'static [u8]>,
+    ) -> Result<(), StoreError> {
         if !self.left().is_empty() {
             return Ok(());
         }
@@ -70,14 +83,12 @@ impl<const N: usize> Source<N> {
         self.taken = 0;
         // Earlier rows are gone, so the first one that is left is the next.
         let rows = self.run.key([0; N])..=self.run.key([0xff; N]);
-        let key = match table.range(rows)?.next().transpose()? {
-            Some((key, value)) => {
-                self.row.extend_from_slice(as_entries(value.value())?);
-                key.value()
-            }
-            None => return Ok(()),
+        let first = {
+            let mut rows = contain(|| table.range(rows))?;
+            row::next(&mut rows, |key, row| (key, row.to_vec()))?
         };
-        table.remove(key)?;
-        Ok(())
+        let Some((key, row)) = first else { return Ok(()) };
+        self.row.extend_from_slice(as_entries(name, &key, &row)?);
+        contain(|| table.remove(key).map(drop))
     }
 }

@@ -86,7 +86,7 @@ fn many_large_runs_hold_what_a_set_holds() {
     }
     let transaction = database.begin_read().unwrap();
     let table = transaction.open_table(RUNS.definition()).unwrap();
-    let catalogue = catalogue::read(&table).unwrap();
+    let catalogue = catalogue::read("entries", &table).unwrap();
     let levels: Vec<u8> = catalogue.runs().iter().map(|run| run.level).collect();
     assert_eq!(levels, [2, 1, 0, 0, 0], "75 = 64 + 8 + 3");
 
