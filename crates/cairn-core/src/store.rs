@@ -7,7 +7,7 @@
 use crate::account::AccountIndex;
 use crate::block::{CheckedBlock, Header};
 use crate::consensus::Parent;
-use crate::hash::BlockId;
+use crate::hash::{BlockId, TransactionId};
 use crate::history::HistoryNode;
 use crate::numbers::Height;
 use crate::state::{State, Undo};
@@ -36,7 +36,7 @@ pub trait Store {
     /// # Errors
     ///
     /// [`StoreError`] if the database fails; the log still holds all blocks.
-    fn advance(&mut self, advance: Advance<'_>, state: &mut State) -> Result<(), StoreError>;
+    fn advance(&mut self, advance: Advance, state: &mut State) -> Result<(), StoreError>;
 
     /// What takes the state back from the block at `height` of the chain; none outside the undo window.
     ///
@@ -73,18 +73,23 @@ pub trait Store {
 
 /// A step of the chain: blocks above `fork` leave it, `connected` join it.
 #[derive(Debug)]
-pub struct Advance<'a> {
+pub struct Advance {
     /// The highest block that stays.
     pub fork: Height,
     /// The blocks that join, ascending.
-    pub connected: &'a [ConnectedBlock],
+    pub connected: Vec<ConnectedBlock>,
 }
 
-/// A block that joined the chain, and what the store keeps about it.
+/// A block that joined the chain, and what the store keeps about it. It is small beside the block,
+/// so a step of many blocks can be held in memory.
 #[derive(Clone, Debug)]
 pub struct ConnectedBlock {
-    /// The block.
-    pub block: Arc<CheckedBlock>,
+    /// Its id.
+    pub id: BlockId,
+    /// Its header.
+    pub header: Header,
+    /// The ids of its transactions, in order.
+    pub transactions: Vec<TransactionId>,
     /// What takes the state back.
     pub undo: Undo,
     /// Which accounts each transaction touched: its place in the block and an account.

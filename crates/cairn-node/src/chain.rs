@@ -11,24 +11,29 @@
 //!
 //! Blocks without a known parent are not kept: whoever brings one is told that it is unconnected.
 
+mod allowance;
 mod held;
 mod judgement;
 mod reorganise;
 mod tree;
 
+pub use allowance::CHEAP_BYTES_MAX;
 pub use held::{HELD_AHEAD_MS_MAX, HELD_BLOCKS_MAX};
 pub use judgement::{BlockRefusal, Imported};
 pub use tree::{Branch, SIDE_BLOCKS_MAX};
 
+use allowance::{Allowance, cost_of};
+use cairn_core::account::AccountIndex;
 use cairn_core::address::Address;
 use cairn_core::block::{BlockError, CheckedBlock, Header};
 use cairn_core::consensus::{Consensus, Parent};
-use cairn_core::hash::{BlockId, StateRoot};
+use cairn_core::hash::{BlockId, StateRoot, TransactionId};
 use cairn_core::history::HistoryNode;
 use cairn_core::numbers::{Amount, Height, Timestamp};
 use cairn_core::rules::{BlockContext, Executed, MaturedReward, Payment, Totals, execute, matured_height};
 use cairn_core::state::State;
 use cairn_core::store::{Advance, ConnectedBlock, Loaded, Store, StoreError};
+use cairn_core::transaction::CheckedTransaction;
 use held::HeldBlocks;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -36,6 +41,9 @@ use tree::{Entry, Room, Tree};
 
 /// The most ids of invalid blocks that a node remembers.
 pub const INVALID_BLOCKS_MAX: usize = 4096;
+/// The most bytes of blocks that a step of the chain holds in memory: of those that left it, and as
+/// many of those that joined.
+pub const CHANGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The chain, the branches beside it, and the state of the tip.
 #[derive(Debug)]
@@ -45,7 +53,17 @@ pub(crate) struct Chain {
     tree: Tree,
     held: HeldBlocks,
     invalid: InvalidBlocks,
+    pub(crate) allowance: Allowance,
     undo_window: u64,
+    /// [`CHANGE_BYTES_MAX`], but for tests.
+    pub(crate) change_bytes_max: usize,
+}
+
+/// A chain up to a block that is looked at: the chain up to the fork, and a branch above it.
+#[derive(Clone, Copy, Debug)]
+struct Line<'a> {
+    fork: Height,
+    above: &'a [BlockId],
 }
 
 /// Where a block comes from.
@@ -76,12 +94,25 @@ pub(crate) struct ChainChange {
     pub(crate) from: BlockId,
     /// The ids of the blocks that left, ascending.
     pub(crate) disconnected_ids: Vec<BlockId>,
-    /// The blocks that left, ascending; those whose bytes the store no longer has are missing.
-    pub(crate) disconnected: Vec<CheckedBlock>,
-    /// The blocks that joined, ascending.
+    /// The ids of the blocks that joined, ascending.
+    pub(crate) connected_ids: Vec<BlockId>,
+    /// The transactions of the blocks that left, in order: from the lowest block up, of
+    /// [`CHANGE_BYTES_MAX`] of blocks at most.
+    pub(crate) disconnected: Vec<CheckedTransaction>,
+    /// The blocks that joined, ascending: the highest of them, at most [`CHANGE_BYTES_MAX`].
     pub(crate) connected: Vec<(Arc<CheckedBlock>, Totals)>,
+    /// Which of `disconnected` stand in blocks that joined and are not in `connected`.
+    pub(crate) confirmed: BTreeSet<TransactionId>,
     /// Who was paid by the blocks that joined.
     pub(crate) paid: Vec<Address>,
+}
+
+impl ChainChange {
+    /// The ids of the blocks that joined and are not in memory, ascending.
+    pub(crate) fn older_ids(&self) -> &[BlockId] {
+        let older = self.connected_ids.len().saturating_sub(self.connected.len());
+        self.connected_ids.get(..older).unwrap_or_default()
+    }
 }
 
 impl Import {
@@ -111,7 +142,9 @@ impl Chain {
             tree,
             held: HeldBlocks::default(),
             invalid: InvalidBlocks::default(),
+            allowance: Allowance::default(),
             undo_window,
+            change_bytes_max: CHANGE_BYTES_MAX,
         };
         let lowest = chain.lowest_kept();
         chain.tree.prune(lowest);
@@ -203,13 +236,18 @@ impl Chain {
         outcome
     }
 
-    /// Who is paid at the end of a block with `header`.
+    /// Who is paid at the end of a block with `header` on the tip.
     pub(crate) fn payment(&self, header: &Header, store: &dyn Store) -> Result<Payment, StoreError> {
+        self.payment_on(Line { fork: self.height(), above: &[] }, header, store)
+    }
+
+    /// Who is paid at the end of a block with `header` on a line.
+    fn payment_on(&self, line: Line<'_>, header: &Header, store: &dyn Store) -> Result<Payment, StoreError> {
         let rules = self.consensus.rules();
         let matured = match matured_height(rules, header.height) {
             None => None,
             Some(earlier) => {
-                let producer = self.producer_at(earlier, header, store)?;
+                let producer = self.producer_at(earlier, line, header, store)?;
                 Some(MaturedReward { producer, amount: rules.section().issuance.reward(earlier) })
             }
         };
@@ -274,20 +312,19 @@ impl Chain {
             self.take_back();
             return Ok(Import::refused(BlockRefusal::DiskFull));
         }
-        let mut history = Vec::new();
-        let entry = self.entry_of(&block, |node| history.push(*node));
-        let undo = self.state.commit();
-        let connected =
-            [ConnectedBlock { block: Arc::clone(&block), undo, touched: executed.touched, history }];
-        store.advance(Advance { fork, connected: &connected }, &mut self.state)?;
+        let (entry, connected) = self.commit(&block, executed.touched);
+        store.advance(Advance { fork, connected: vec![connected] }, &mut self.state)?;
         self.tree.push(block.id(), entry);
+        self.allowance.earn(block.bytes().len());
         self.prune(store);
         let change = ChainChange {
             fork,
             from,
             disconnected_ids: Vec::new(),
+            connected_ids: vec![block.id()],
             disconnected: Vec::new(),
             connected: vec![(block, executed.totals)],
+            confirmed: BTreeSet::new(),
             paid: payees(&payment).collect(),
         };
         Ok(Import { verdict: Ok(Imported::Extended), change: Some(change) })
@@ -305,13 +342,18 @@ impl Chain {
         let Some(room) = self.tree.room_for(&entry) else {
             return Ok(Import::refused(BlockRefusal::TooLittleWork { limit: SIDE_BLOCKS_MAX }));
         };
+        let is_better = self.is_better(&entry);
+        let cost = if is_better { 0 } else { self.cost_beside(block, source) };
+        if cost > self.allowance.left() {
+            return Ok(Import::refused(BlockRefusal::TooCheap { found: cost, left: self.allowance.left() }));
+        }
         if !append(block, source, store)? {
             return Ok(Import::refused(BlockRefusal::DiskFull));
         }
+        self.allowance.spend(cost);
         if let Room::InPlaceOf(worst) = room {
             self.drop_branch(&worst, store);
         }
-        let is_better = self.is_better(&entry);
         self.tree.insert_side(id, entry);
         if !is_better {
             return Ok(Import::unchanged(Imported::Side));
@@ -327,6 +369,17 @@ impl Chain {
             choice.failures.into_iter().next().map_or(Ok(lost), Err)
         };
         Ok(Import { verdict, change: choice.change })
+    }
+
+    /// What a block that is kept beside the chain takes of what cheap blocks may take.
+    fn cost_beside(&self, block: &CheckedBlock, source: Source) -> u64 {
+        match source {
+            Source::OwnLog => 0,
+            Source::Outside { .. } => {
+                let work_of = |header| self.consensus.work_of(header);
+                cost_of(block.bytes().len(), work_of(block.header()), work_of(self.tip_header()))
+            }
+        }
     }
 
     /// Whether the chain should end in this block.
@@ -355,25 +408,43 @@ impl Chain {
         }
     }
 
+    /// Commits a block that was executed: what the tree and what the store keep of it.
+    fn commit(&mut self, block: &CheckedBlock, touched: Vec<(u32, AccountIndex)>) -> (Entry, ConnectedBlock) {
+        let mut history = Vec::new();
+        let entry = self.entry_of(block, |node| history.push(*node));
+        let connected = ConnectedBlock {
+            id: block.id(),
+            header: block.header().clone(),
+            transactions: block.transactions().iter().map(CheckedTransaction::id).collect(),
+            undo: self.state.commit(),
+            touched,
+            history,
+        };
+        (entry, connected)
+    }
+
     /// Takes back what was not committed. The root is computed again, so that proofs can be made.
     fn take_back(&mut self) {
         self.state.roll_back();
         self.state.root();
     }
 
-    /// Who made the block at `height` on the branch that ends in `header`.
-    fn producer_at(&self, height: Height, header: &Header, store: &dyn Store) -> Result<Address, StoreError> {
+    /// Who made the block at `height` below a block with `header` on a line, or that block.
+    fn producer_at(
+        &self,
+        height: Height,
+        line: Line<'_>,
+        header: &Header,
+        store: &dyn Store,
+    ) -> Result<Address, StoreError> {
         if height == header.height {
             return Ok(header.producer);
         }
-        let mut ancestor = header.parent;
-        while let Some(entry) = self.tree.get(&ancestor).filter(|_| !self.tree.is_on_chain(&ancestor)) {
-            if entry.header.height == height {
-                return Ok(entry.header.producer);
-            }
-            ancestor = entry.header.parent;
-        }
-        if let Some(entry) = self.tree.id_at(height).and_then(|id| self.tree.get(&id)) {
+        let id = match height.0.checked_sub(line.fork.next().0) {
+            Some(place) => usize::try_from(place).ok().and_then(|place| line.above.get(place).copied()),
+            None => self.tree.id_at(height),
+        };
+        if let Some(entry) = id.and_then(|id| self.tree.get(&id)) {
             return Ok(entry.header.producer);
         }
         let (_, header) = store.header(height)?.ok_or_else(|| failed(StoreLost::Header { height }))?;
@@ -448,6 +519,8 @@ fn append(block: &CheckedBlock, source: Source, store: &mut dyn Store) -> Result
 enum StoreLost {
     #[error("the header at height {height} is missing")]
     Header { height: Height },
+    #[error("block {expected} is missing or another")]
+    Block { expected: BlockId },
     #[error("undoing block {height} leads to state root {found}, the block below has {expected}")]
     UndoRoot { height: Height, found: StateRoot, expected: StateRoot },
 }

@@ -155,15 +155,14 @@ impl Store for MemoryStore {
         Ok(self.blocks.get(id).map(|(_, bytes)| Arc::clone(bytes)))
     }
 
-    fn advance(&mut self, advance: Advance<'_>, state: &mut State) -> Result<(), StoreError> {
+    fn advance(&mut self, advance: Advance, state: &mut State) -> Result<(), StoreError> {
         self.check_readable()?;
         let Advance { fork, connected } = advance;
         self.chain.truncate(usize::try_from(fork.next().0).unwrap_or(usize::MAX));
         self.undos.split_off(&fork.next());
         for connected in connected {
-            let header = connected.block.header();
-            self.chain.push((connected.block.id(), header.clone()));
-            self.undos.insert(header.height, connected.undo.clone());
+            self.undos.insert(connected.header.height, connected.undo);
+            self.chain.push((connected.id, connected.header));
         }
         let len = usize::try_from(state.len()).unwrap_or(usize::MAX);
         self.accounts.truncate(len);

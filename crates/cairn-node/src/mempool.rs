@@ -22,6 +22,7 @@ pub use error::{DropReason, MempoolError, SubmitError, Submitted};
 pub use waits::Waits;
 
 pub(crate) use admit::{Admission, Arrival};
+pub(crate) use follow::Followed;
 pub(crate) use lane::{Lane, Run};
 
 use crate::config::MempoolConfig;

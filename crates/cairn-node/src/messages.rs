@@ -98,7 +98,9 @@ pub enum Outcome {
 /// News.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A block joined the chain: all of its transactions are confirmed.
+    /// A block joined the chain: all of its transactions are confirmed. Of a reorganisation with more
+    /// than [`CHANGE_BYTES_MAX`](crate::chain::CHANGE_BYTES_MAX) bytes of blocks only the highest are
+    /// told; [`Reorganised`](Self::Reorganised) names all.
     Block {
         /// The block.
         block: Arc<CheckedBlock>,

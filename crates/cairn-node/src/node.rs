@@ -2,7 +2,7 @@
 
 use crate::chain::{BlockRefusal, Chain, ChainChange, Import, Imported, Source, depth_of};
 use crate::config::NodeConfig;
-use crate::mempool::{Admission, Arrival, Mempool, SubmitError, Submitted, View};
+use crate::mempool::{Admission, Arrival, Followed, Mempool, SubmitError, Submitted, View};
 use crate::messages::{Effect, Event, Input, JobId, Outcome, RequestId};
 use crate::producer::Producer;
 use cairn_core::block::{BlockError, CheckedBlock, Seal};
@@ -115,7 +115,7 @@ impl Node {
             store.forget(&id);
         }
         if let Some(mut change) = import.change {
-            self.mempool.follow(&mut change, now, &view_of(&self.chain));
+            self.follow_with_mempool(&mut change, now, store)?;
         }
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Node {
         store: &mut dyn Store,
     ) -> Result<(), StoreError> {
         if let Some(mut change) = self.chain.follow_best(store)? {
-            self.mempool.follow(&mut change, now, &view_of(&self.chain));
+            self.follow_with_mempool(&mut change, now, store)?;
         }
         let kept: BTreeSet<TransactionId> = transactions.iter().map(CheckedTransaction::id).collect();
         self.mempool.restore(transactions, now, &view_of(&self.chain));
@@ -265,6 +265,31 @@ impl Node {
         Ok(verdict)
     }
 
+    /// Brings the mempool in line with a new tip.
+    fn follow_with_mempool(
+        &mut self,
+        change: &mut ChainChange,
+        now: Timestamp,
+        store: &dyn Store,
+    ) -> Result<Followed, StoreError> {
+        let older = change.older_ids();
+        if !older.is_empty() {
+            // Blocks too large to be held together are read again, one after the other.
+            let left: BTreeSet<TransactionId> =
+                change.disconnected.iter().map(CheckedTransaction::id).collect();
+            let mut confirmed = BTreeSet::new();
+            for id in older {
+                let Some(block) = self.chain.read_block(id, store)? else { continue };
+                // A step so deep is a reorganisation, after which every sender is looked at anyway.
+                self.mempool.confirm(&block, &mut BTreeSet::new());
+                let ids = block.transactions().iter().map(CheckedTransaction::id);
+                confirmed.extend(ids.filter(|id| left.contains(id)));
+            }
+            change.confirmed = confirmed;
+        }
+        Ok(self.mempool.follow(change, now, &view_of(&self.chain)))
+    }
+
     /// Brings the mempool in line with a new tip, and tells.
     fn follow(
         &mut self,
@@ -272,18 +297,17 @@ impl Node {
         mut change: ChainChange,
         store: &mut dyn Store,
     ) -> Result<(), StoreError> {
-        let followed = self.mempool.follow(&mut change, now, &view_of(&self.chain));
+        let followed = self.follow_with_mempool(&mut change, now, store)?;
         keep_returned(&followed.returned, store)?;
         if !change.disconnected_ids.is_empty() {
             let depth = depth_of(&change);
-            let connected: Vec<_> = change.connected.iter().map(|(block, _)| block.id()).collect();
             self.tell(Event::Reorganised {
                 fork: change.fork,
                 from: change.from,
                 to: self.chain.tip_id(),
                 depth,
                 disconnected: change.disconnected_ids,
-                connected,
+                connected: change.connected_ids,
             });
         }
         for (block, totals) in change.connected {

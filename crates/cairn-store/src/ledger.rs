@@ -201,7 +201,7 @@ impl Ledger {
     }
 
     /// The chain goes from the fork to a new tip.
-    fn advance_chain(&mut self, advance: &Advance<'_>, state: &mut State) -> Result<(), StoreError> {
+    fn advance_chain(&mut self, advance: Advance, state: &mut State) -> Result<(), StoreError> {
         self.take_flushed()?;
         let created: u32 = advance.connected.iter().map(|block| block.undo.created).sum();
         let mut accounts = state.len() - created;
@@ -212,7 +212,7 @@ impl Ledger {
         }
         let mut joined = Vec::with_capacity(advance.connected.len());
         for connected in advance.connected {
-            let id = connected.block.id();
+            let id = connected.id;
             let kept = self.side.remove(&id).map(|(_, position)| position);
             let position = kept.expect("a block is appended before it joins the chain");
             accounts += connected.undo.created;
@@ -366,8 +366,8 @@ impl Store for Ledger {
         Ok(bytes.map(Arc::from))
     }
 
-    fn advance(&mut self, advance: Advance<'_>, state: &mut State) -> Result<(), Failure> {
-        self.advance_chain(&advance, state).map_err(failure)
+    fn advance(&mut self, advance: Advance, state: &mut State) -> Result<(), Failure> {
+        self.advance_chain(advance, state).map_err(failure)
     }
 
     fn undo(&self, height: Height) -> Result<Option<Undo>, Failure> {

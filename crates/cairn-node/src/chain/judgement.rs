@@ -67,6 +67,15 @@ pub enum BlockRefusal {
         /// The number of places.
         limit: usize,
     },
+    /// It has less than a quarter of the work of the tip, and blocks like it have taken their part of
+    /// the disk. There is room again as the chain grows.
+    #[error("the block has {found} bytes, cheap blocks beside the chain may take {left} more")]
+    TooCheap {
+        /// The bytes of the block.
+        found: u64,
+        /// The bytes that are left for blocks like it.
+        left: u64,
+    },
     /// Its time is too far ahead of the clock, or enough nearer blocks are held.
     #[error("the time of the block is {time}, the clock says {now}")]
     TooFarAhead {

@@ -1,6 +1,6 @@
 //! Leaving the tip for a better branch: one step, or none.
 
-use super::{Chain, ChainChange, StoreLost, failed};
+use super::{Chain, ChainChange, Line, StoreLost, failed};
 use crate::chain::judgement::BlockRefusal;
 use cairn_core::account::{Account, AccountIndex};
 use cairn_core::block::{BlockError, CheckedBlock, trust};
@@ -9,6 +9,8 @@ use cairn_core::numbers::Height;
 use cairn_core::rules::Totals;
 use cairn_core::state::{State, Undo};
 use cairn_core::store::{Advance, ConnectedBlock, Store, StoreError};
+use cairn_core::transaction::CheckedTransaction;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Which branch was taken, and which were tried in vain before.
@@ -27,6 +29,13 @@ enum BranchFailure {
     BelowUndoWindow { found: Height, lowest: Height },
     /// The store no longer has one of its blocks.
     BlockMissing { block: BlockId },
+}
+
+/// A block of the new branch that was executed and committed to the state.
+struct Joined {
+    block: Arc<CheckedBlock>,
+    totals: Totals,
+    connected: ConnectedBlock,
 }
 
 /// A block that was undone, and what does it again.
@@ -83,29 +92,48 @@ impl Chain {
             self.redo(redos);
             return Ok(Err(failure));
         }
+        let line = Line { fork, above: &path };
+        // The branch may be as deep as the undo window: of its blocks only the highest stay in memory.
+        let mut highest = Highest::new(self.change_bytes_max);
         let mut connected = Vec::with_capacity(path.len());
-        let mut totals = Vec::with_capacity(path.len());
+        let mut bytes = 0;
         for id in &path {
-            if let Err(failure) = self.connect(*id, newest, &mut connected, &mut totals, store)? {
-                self.state.roll_back();
-                for block in connected.iter().rev() {
-                    self.state.undo(&block.undo).expect("the undo of the block committed last");
+            match self.connect(*id, line, newest, store)? {
+                Ok(joined) => {
+                    bytes += joined.block.bytes().len();
+                    highest.push(joined.block, joined.totals);
+                    connected.push(joined.connected);
                 }
-                self.redo(redos);
-                return Ok(Err(failure));
+                Err(failure) => {
+                    self.state.roll_back();
+                    for block in connected.iter().rev() {
+                        self.state.undo(&block.undo).expect("the undo of the block committed last");
+                    }
+                    self.redo(redos);
+                    return Ok(Err(failure));
+                }
             }
         }
-        store.advance(Advance { fork, connected: &connected }, &mut self.state)?;
+        drop(redos);
+        store.advance(Advance { fork, connected }, &mut self.state)?;
 
         let from = self.tip_id();
         let disconnected_ids: Vec<BlockId> = self.chain_above(fork);
-        let disconnected = self.read_blocks(&disconnected_ids, store)?;
+        let disconnected = self.lowest_transactions(&disconnected_ids, store)?;
         self.tree.switch(fork, &path);
+        self.allowance.earn(bytes);
         self.prune(store);
-        let connected = connected.into_iter().map(|connected| connected.block).zip(totals).collect();
-        // Where a branch is left, everybody's balance may be another.
-        let paid = Vec::new();
-        Ok(Ok(ChainChange { fork, from, disconnected_ids, disconnected, connected, paid }))
+        Ok(Ok(ChainChange {
+            fork,
+            from,
+            disconnected_ids,
+            connected_ids: path,
+            disconnected,
+            connected: highest.blocks.into(),
+            confirmed: BTreeSet::new(),
+            // Where a branch is left, everybody's balance may be another.
+            paid: Vec::new(),
+        }))
     }
 
     /// Takes the state back to the block at `fork`.
@@ -140,11 +168,10 @@ impl Chain {
     fn connect(
         &mut self,
         id: BlockId,
+        line: Line<'_>,
         newest: Option<&Arc<CheckedBlock>>,
-        connected: &mut Vec<ConnectedBlock>,
-        totals: &mut Vec<Totals>,
         store: &dyn Store,
-    ) -> Result<Result<(), BranchFailure>, StoreError> {
+    ) -> Result<Result<Joined, BranchFailure>, StoreError> {
         let block = match newest.filter(|newest| newest.id() == id) {
             Some(newest) => Arc::clone(newest),
             None => match self.read_block(&id, store)? {
@@ -152,17 +179,13 @@ impl Chain {
                 None => return Ok(Err(BranchFailure::BlockMissing { block: id })),
             },
         };
-        let payment = self.payment(block.header(), store)?;
+        let payment = self.payment_on(line, block.header(), store)?;
         let executed = match self.execute(&block, &payment) {
             Ok(executed) => executed,
             Err(error) => return Ok(Err(BranchFailure::Invalid { block: id, error })),
         };
-        let mut history = Vec::new();
-        self.entry_of(&block, |node| history.push(*node));
-        let undo = self.state.commit();
-        totals.push(executed.totals);
-        connected.push(ConnectedBlock { block, undo, touched: executed.touched, history });
-        Ok(Ok(()))
+        let (_, connected) = self.commit(&block, executed.touched);
+        Ok(Ok(Joined { block, totals: executed.totals, connected }))
     }
 
     /// Does again what was undone, the last undone first.
@@ -186,15 +209,57 @@ impl Chain {
         heights.filter_map(|height| self.tree.id_at(Height(height))).collect()
     }
 
-    fn read_blocks(&self, ids: &[BlockId], store: &dyn Store) -> Result<Vec<CheckedBlock>, StoreError> {
-        let read = |id| self.read_block(id, store).transpose();
-        ids.iter().filter_map(read).collect()
+    /// The transactions of blocks, from the first block on, of as many as a change holds. Later ones
+    /// could not wait without those before.
+    fn lowest_transactions(
+        &self,
+        ids: &[BlockId],
+        store: &dyn Store,
+    ) -> Result<Vec<CheckedTransaction>, StoreError> {
+        let mut transactions = Vec::new();
+        let mut bytes = 0;
+        for id in ids {
+            let Some(block) = self.read_block(id, store)? else { continue };
+            bytes += block.bytes().len();
+            if bytes > self.change_bytes_max {
+                break;
+            }
+            transactions.extend(block.into_transactions());
+        }
+        Ok(transactions)
     }
 
     /// A block that this node has checked before.
-    fn read_block(&self, id: &BlockId, store: &dyn Store) -> Result<Option<CheckedBlock>, StoreError> {
-        let bytes = store.block(id)?;
-        bytes.map(|bytes| trust(bytes, &self.consensus)).transpose().map_err(failed)
+    pub(crate) fn read_block(
+        &self,
+        id: &BlockId,
+        store: &dyn Store,
+    ) -> Result<Option<CheckedBlock>, StoreError> {
+        let Some(bytes) = store.block(id)? else { return Ok(None) };
+        let block = trust(bytes, &self.consensus).map_err(failed)?;
+        if block.id() == *id { Ok(Some(block)) } else { Err(failed(StoreLost::Block { expected: *id })) }
+    }
+}
+
+/// The highest blocks of a branch, no more than fit into a number of bytes.
+struct Highest {
+    blocks: VecDeque<(Arc<CheckedBlock>, Totals)>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Highest {
+    const fn new(bytes_max: usize) -> Self {
+        Self { blocks: VecDeque::new(), bytes: 0, bytes_max }
+    }
+
+    fn push(&mut self, block: Arc<CheckedBlock>, totals: Totals) {
+        self.bytes += block.bytes().len();
+        self.blocks.push_back((block, totals));
+        while self.bytes > self.bytes_max {
+            let Some((lowest, _)) = self.blocks.pop_front() else { return };
+            self.bytes -= lowest.bytes().len();
+        }
     }
 }
 

@@ -53,7 +53,7 @@ impl Mempool {
     }
 
     /// Removes what a block confirms; notes whose account it changes.
-    fn confirm(&mut self, block: &CheckedBlock, touched: &mut BTreeSet<Address>) {
+    pub(crate) fn confirm(&mut self, block: &CheckedBlock, touched: &mut BTreeSet<Address>) {
         for transaction in block.transactions() {
             if let Some(ticket) = self.ids.get(&transaction.id()).copied() {
                 self.unlink(ticket);
@@ -70,7 +70,7 @@ impl Mempool {
     /// Adds what left the chain and is not on the new branch.
     fn take_again(
         &mut self,
-        disconnected: Vec<CheckedBlock>,
+        disconnected: Vec<CheckedTransaction>,
         change: &ChainChange,
         now: Timestamp,
         view: &View<'_>,
@@ -79,9 +79,10 @@ impl Mempool {
             return Vec::new();
         }
         let connected = change.connected.iter().flat_map(|(block, _)| block.transactions());
-        let confirmed: BTreeSet<TransactionId> = connected.map(CheckedTransaction::id).collect();
+        let mut confirmed: BTreeSet<TransactionId> = connected.map(CheckedTransaction::id).collect();
+        confirmed.extend(&change.confirmed);
         let mut returned = Vec::new();
-        for transaction in disconnected.into_iter().flat_map(CheckedBlock::into_transactions) {
+        for transaction in disconnected {
             let lane = self.lane(&transaction.sender());
             let is_taken = lane.is_some_and(|lane| lane.get(transaction.body().nonce).is_some());
             if confirmed.contains(&transaction.id()) || is_taken {

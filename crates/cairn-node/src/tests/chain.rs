@@ -3,13 +3,14 @@
 use crate::chain::{BlockRefusal, HELD_AHEAD_MS_MAX, HELD_BLOCKS_MAX, Imported};
 use crate::memory::Fault;
 use crate::messages::{Event, Input};
-use crate::testing::{Bench, Network, Person, RICH, miner, miner_for};
+use crate::testing::{Bench, Network, Person, RICH, miner, miner_for, section};
 use cairn_core::account::StateValue;
 use cairn_core::block::BlockError;
 use cairn_core::consensus::HeaderError;
 use cairn_core::hash::StateRoot;
 use cairn_core::numbers::{Height, Timestamp};
 use cairn_core::store::StoreError;
+use cairn_core::target::CompactTarget;
 
 const ALICE: Person = Person(2);
 const BOB: Person = Person(3);
@@ -268,4 +269,52 @@ fn a_branch_is_forgotten_when_its_fork_leaves_the_undo_window() {
     bench.mine(1);
     assert_eq!(bench.node.state_status().side_blocks, 0);
     assert_eq!(bench.node.branches(), []);
+}
+
+#[test]
+fn cheap_blocks_beside_the_chain_take_no_more_of_the_disk_than_is_left_for_them() {
+    let mut section = section();
+    section.half_life_ms = 10_000;
+    section.first_target = CompactTarget(0x1f7f_ffff);
+    let network = Network::new(section);
+    let mut bench = Bench::new(&network, miner());
+    let mut other = Bench::new(&network, miner_for(BOB));
+    // The chain has become dear, and blocks on block 0 are as easy as ever.
+    for bytes in bench.mine(8) {
+        other.import_bytes(&bytes).unwrap();
+    }
+    let logged = |bench: &Bench| bench.store.log().map(|bytes| bytes.len()).sum::<usize>();
+    let before = logged(&bench);
+    bench.node.chain.allowance.set_left(1_500);
+    let (mut kept, mut refused) = (0, 0);
+    let mut cheap = (30..50).map(|number| Bench::new(&network, miner_for(Person(number))).mine(1).remove(0));
+    for bytes in cheap.by_ref().take(12) {
+        match bench.import_bytes(&bytes) {
+            Ok(Imported::Side) => kept += 1,
+            Err(BlockRefusal::TooCheap { found, left }) => {
+                assert!(found > left);
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(kept > 0 && refused > 0, "{kept} kept, {refused} refused");
+    assert!(logged(&bench) - before <= 1_500);
+    // A rival of the tip cost as much as the tip did.
+    let (tip, now) = (bench.tip(), bench.now);
+    let mut rival = Bench::new(&network, miner_for(BOB));
+    for bytes in bench.store.log().take(7) {
+        rival.import_bytes(bytes).unwrap();
+    }
+    rival.now = Timestamp(now.0 - 1_000);
+    assert_eq!(bench.import_bytes(&rival.mine(1)[0]), Ok(Imported::Side));
+    assert_eq!(bench.tip(), tip);
+    // As the chain grows there is room again, and a better branch needs none.
+    bench.mine(3);
+    assert_eq!(bench.import_bytes(&cheap.next().unwrap()), Ok(Imported::Side));
+    bench.node.chain.allowance.set_left(0);
+    other.now = now;
+    let branch = other.mine(5);
+    let verdicts: Vec<Imported> = branch.iter().map(|bytes| bench.import_bytes(bytes).unwrap()).collect();
+    assert!(verdicts.iter().any(|verdict| matches!(verdict, Imported::Reorganised { .. })), "{verdicts:?}");
 }

@@ -128,6 +128,53 @@ fn reorganisations_of_every_depth_lead_to_the_state_of_the_other_node() {
 }
 
 #[test]
+fn of_a_reorganisation_too_large_for_memory_only_the_ends_are_held() {
+    let network = Network::easy();
+    let mut bench = Bench::new(&network, miner());
+    let mut other = Bench::new(&network, miner_for(BOB));
+    // Alice's stand in the old branch alone, Carol's in both.
+    for nonce in 0..10 {
+        bench.submit(ALICE.sends(nonce).to(nth(100, nonce), 10)).unwrap();
+        bench.submit(CAROL.sends(nonce).to(nth(50, nonce), 7)).unwrap();
+        bench.mine(1);
+        other.submit(CAROL.sends(nonce).to(nth(50, nonce), 7)).unwrap();
+        other.mine(1);
+    }
+    let waiting = bench.submit(CAROL.sends(10)).unwrap();
+    other.submit(CAROL.sends(10)).unwrap();
+    other.mine(3);
+    let blocks: Vec<_> = other.store.log().cloned().collect();
+    let from = bench.tip();
+    bench.node.chain.change_bytes_max = bench.store.log().take(4).map(|bytes| bytes.len()).sum();
+    bench.news.clear();
+    let last = blocks.iter().map(|bytes| bench.import_bytes(bytes).unwrap()).last();
+    assert_eq!(last, Some(Imported::Extended));
+    assert_eq!((bench.tip(), bench.node.supply()), (other.tip(), other.node.supply()));
+
+    let reorganised = bench.news.iter().find_map(|event| match event {
+        Event::Reorganised { from, connected, disconnected, .. } => {
+            Some((*from, connected.len(), disconnected.len()))
+        }
+        _ => None,
+    });
+    assert_eq!(reorganised, Some((from, 11, 10)), "all blocks are named");
+    let heights = bench.news.iter().filter_map(|event| match event {
+        Event::Block { block, .. } => Some(block.height().0),
+        _ => None,
+    });
+    let told: Vec<u64> = heights.collect();
+    assert!(told[0] > 4 && told.ends_with(&[9, 10, 11, 12, 13]), "the highest are told: {told:?}");
+    // Of what left, the first four blocks are held: Alice's wait again, Carol's are confirmed.
+    let (status, dropped) = (bench.node.mempool_status(), bench.dropped());
+    assert_eq!((status.executable, status.transactions), (4, 4));
+    assert!(dropped.is_empty(), "what was confirmed is not told as dropped: {dropped:?}");
+    assert!(bench.node.pending(&waiting).is_none());
+    assert_eq!(bench.node.account(&CAROL.address()).confirmed.nonce.0, 11);
+    let again = Bench::over(&network, miner(), bench.store.clone());
+    assert_eq!(again.tip(), bench.tip());
+}
+
+#[test]
 fn disconnected_transactions_wait_again_in_order_but_not_those_of_the_new_branch() {
     let network = Network::easy();
     let mut bench = Bench::new(&network, miner());

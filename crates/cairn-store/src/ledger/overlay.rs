@@ -37,25 +37,15 @@ pub(super) fn id_prefix(id: &TransactionId) -> u64 {
 }
 
 impl Recent {
-    pub(super) fn new(connected: &ConnectedBlock, position: Position, accounts: u32) -> Self {
-        let block = &connected.block;
-        let ids = block.transactions().iter().map(|transaction| id_prefix(&transaction.id()));
-        let mut transactions: Vec<(u64, u32)> = ids.zip(0..).collect();
+    pub(super) fn new(connected: ConnectedBlock, position: Position, accounts: u32) -> Self {
+        let ConnectedBlock { id, header, transactions, undo, touched, history } = connected;
+        let mut transactions: Vec<(u64, u32)> = transactions.iter().map(id_prefix).zip(0..).collect();
         transactions.sort_unstable();
         let mut touched: Vec<(AccountIndex, u32)> =
-            connected.touched.iter().map(|(place, account)| (*account, *place)).collect();
+            touched.into_iter().map(|(place, account)| (account, place)).collect();
         touched.sort_unstable();
         touched.dedup();
-        Self {
-            id: block.id(),
-            header: block.header().clone(),
-            position,
-            accounts,
-            undo: connected.undo.clone(),
-            transactions,
-            touched,
-            history: connected.history.clone(),
-        }
+        Self { id, header, position, accounts, undo, transactions, touched, history }
     }
 }
 

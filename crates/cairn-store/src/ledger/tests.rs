@@ -124,7 +124,7 @@ impl Chain {
     }
 
     /// Makes a block of `count` transfers on the tip, and takes it as the new tip.
-    fn make(&mut self, count: u64, producer: u64) -> ConnectedBlock {
+    fn make(&mut self, count: u64, producer: u64) -> (Arc<CheckedBlock>, ConnectedBlock) {
         let producer = somebody(producer);
         let parent = self.parents.last().unwrap().clone();
         let index = self.state.find(&sender().path()).unwrap();
@@ -162,7 +162,7 @@ impl Chain {
     }
 
     /// Takes a block on the tip as the new tip.
-    fn take(&mut self, block: CheckedBlock) -> ConnectedBlock {
+    fn take(&mut self, block: CheckedBlock) -> (Arc<CheckedBlock>, ConnectedBlock) {
         let parent = self.parents.last().unwrap().clone();
         self.consensus.check_header(block.header(), &parent).unwrap();
         let context = BlockContext { height: block.height(), base_fee: FeeRate(1), reserve: Amount::ZERO };
@@ -178,7 +178,15 @@ impl Chain {
         self.parents.push(next);
         let block = Arc::new(block);
         self.blocks.push((Arc::clone(&block), undo.clone()));
-        ConnectedBlock { block, undo, touched: executed.touched, history }
+        let connected = ConnectedBlock {
+            id: block.id(),
+            header: block.header().clone(),
+            transactions: block.transactions().iter().map(CheckedTransaction::id).collect(),
+            undo,
+            touched: executed.touched,
+            history,
+        };
+        (block, connected)
     }
 
     /// Takes blocks back down to a height.
@@ -194,9 +202,9 @@ impl Chain {
     /// Makes a block and stores it; durable when this returns.
     fn extend(&mut self, ledger: &mut Ledger, count: u64) -> Result<(), Failure> {
         let fork = self.tip();
-        let connected = self.make(count, 1);
-        ledger.append(&connected.block)?;
-        ledger.advance(Advance { fork, connected: &[connected] }, &mut self.state)?;
+        let (block, connected) = self.make(count, 1);
+        ledger.append(&block)?;
+        ledger.advance(Advance { fork, connected: vec![connected] }, &mut self.state)?;
         ledger.sync()
     }
 
@@ -204,11 +212,11 @@ impl Chain {
     fn reorganise(&mut self, ledger: &mut Ledger, fork: Height) -> Result<(), Failure> {
         let length = self.tip().0 - fork.0 + 1;
         self.go_back(fork);
-        let connected: Vec<_> = (0..length).map(|n| self.make(n % 2 + 1, 2)).collect();
-        for block in &connected {
-            ledger.append(&block.block)?;
+        let (blocks, connected): (Vec<_>, _) = (0..length).map(|n| self.make(n % 2 + 1, 2)).unzip();
+        for block in &blocks {
+            ledger.append(block)?;
         }
-        ledger.advance(Advance { fork, connected: &connected }, &mut self.state)?;
+        ledger.advance(Advance { fork, connected }, &mut self.state)?;
         ledger.sync()
     }
 }
@@ -266,8 +274,8 @@ fn take_branch(ledger: &mut Ledger, chain: &mut Chain, block: CheckedBlock) {
     }
     let fork = branch.last().unwrap().header().height.previous().unwrap();
     chain.go_back(fork);
-    let connected: Vec<_> = branch.into_iter().rev().map(|block| chain.take(block)).collect();
-    ledger.advance(Advance { fork, connected: &connected }, &mut chain.state).unwrap();
+    let connected = branch.into_iter().rev().map(|block| chain.take(block).1).collect();
+    ledger.advance(Advance { fork, connected }, &mut chain.state).unwrap();
 }
 
 /// Compares everything a reader says with the chain.
@@ -530,10 +538,10 @@ fn a_full_disk_refuses_new_blocks_and_goes_on_when_there_is_room() {
     for _ in 0..6 {
         // A refused block never joined the chain, so the chain forgets it.
         let fork = chain.tip();
-        let connected = chain.make(2, 1);
-        match ledger.append(&connected.block) {
+        let (block, connected) = chain.make(2, 1);
+        match ledger.append(&block) {
             Ok(()) => {
-                ledger.advance(Advance { fork, connected: &[connected] }, &mut chain.state).unwrap();
+                ledger.advance(Advance { fork, connected: vec![connected] }, &mut chain.state).unwrap();
                 ledger.sync().unwrap();
             }
             Err(Failure::Full(_)) => {
