@@ -207,7 +207,10 @@ impl Checker<'_> {
         // GEN-18 > All that there will ever be fits an amount.
         let found = self.parts.supply_max();
         if found > u128::from(u64::MAX) {
-            self.report(Setting::of("reward", "cap"), GenesisError::Supply { found, limit: u64::MAX });
+            let decimals = self.parts.section.network.decimals;
+            let room = self.parts.room_for_issuance().units();
+            let error = GenesisError::Supply { found, limit: u64::MAX, room, decimals };
+            self.report(Setting::of("reward", "cap"), error);
         }
     }
 

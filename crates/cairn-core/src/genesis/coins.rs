@@ -49,8 +49,13 @@ pub fn parse(text: &str, decimals: u8) -> Result<Amount, CoinsError> {
 
 /// The number of coins that an amount is, without zeros at the end of the decimals.
 pub fn to_text(amount: Amount, decimals: u8) -> String {
+    to_text_wide(u128::from(amount.units()), decimals)
+}
+
+/// The number of coins that a sum of amounts is, also where it is more than an amount can hold.
+pub fn to_text_wide(units: u128, decimals: u8) -> String {
     let decimals = usize::from(decimals);
-    let digits = format!("{:0>width$}", amount.units(), width = decimals + 1);
+    let digits = format!("{units:0>width$}", width = decimals + 1);
     let (whole, part) = digits.split_at(digits.len() - decimals);
     match part.trim_end_matches('0') {
         "" => whole.to_owned(),

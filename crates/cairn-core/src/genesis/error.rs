@@ -1,5 +1,6 @@
 //! What can be wrong with a genesis: the numbered rules, and where in the file one is broken.
 
+use super::coins;
 use crate::address::{Address, AddressError, PrefixError};
 use crate::codec::DecodeError;
 use crate::hash::BlockId;
@@ -131,13 +132,20 @@ pub enum GenesisError {
     },
     /// GEN-18: all that is allocated and all that blocks will ever bring fit an amount.
     #[error(
-        "{found} base units are allocated and issued in all, at most {limit} fit: set or lower `reward.cap`"
+        "{} coins are allocated and issued in all, at most {} fit: {}",
+        coins::to_text_wide(*.found, *.decimals),
+        coins::to_text_wide(u128::from(*.limit), *.decimals),
+        cap_advice(*.room, *.decimals)
     )]
     Supply {
         /// The most base units there would ever be.
         found: u128,
         /// The limit, 2⁶⁴ − 1.
         limit: u64,
+        /// What is left of the limit for all blocks together, in base units.
+        room: u64,
+        /// The decimals of the coin, in which the file counts.
+        decimals: u8,
     },
     /// GEN-19: a reward of block 0 goes to a producer.
     #[error("block 0 brings {reward} base units and names no producer who gets them")]
@@ -377,6 +385,17 @@ impl fmt::Display for GenesisProblems {
 }
 
 impl std::error::Error for GenesisProblems {}
+
+/// What to change so that all coins fit.
+fn cap_advice(room: u64, decimals: u8) -> String {
+    match room {
+        0 => "lower the allocations".to_owned(),
+        room => {
+            let most = coins::to_text(Amount::from_units(room), decimals);
+            format!("set `reward.cap` to at most \"{most}\", or leave it out")
+        }
+    }
+}
 
 fn suggestion(nearest: Option<&'static str>) -> String {
     nearest.map(|name| format!(", did you mean `{name}`?")).unwrap_or_default()

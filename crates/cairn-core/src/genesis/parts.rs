@@ -110,14 +110,25 @@ impl GenesisParts {
         balances.sum::<u128>() + u128::from(self.first_block.reward.units())
     }
 
-    /// Where the reward schedule has no cap and would not fit beside what is allocated, caps it at
-    /// what is left.
+    /// What is left for all blocks together beside what is allocated; nothing where that is too much
+    /// already.
+    pub(super) fn room_for_issuance(&self) -> Amount {
+        let left = u128::from(u64::MAX).saturating_sub(self.allocated());
+        Amount::from_units(u64::try_from(left).expect("less than what it was taken from"))
+    }
+
+    /// The cap that holds where a file names none: nothing, unless the schedule would then bring more
+    /// than fits beside what is allocated.
+    pub(super) fn default_cap(&self) -> Amount {
+        let uncapped = Issuance { cap: Amount::ZERO, ..self.section.issuance };
+        let issued = u128::from(uncapped.issued(Height(u64::MAX)).units());
+        let room = self.room_for_issuance();
+        if issued > u128::from(room.units()) { room } else { Amount::ZERO }
+    }
+
+    /// Caps the reward schedule as a file does that names no cap.
     pub(super) fn cap_issuance_at_what_fits(&mut self) {
-        let left = u128::from(u64::MAX).checked_sub(self.allocated());
-        let left = left.and_then(|left| u64::try_from(left).ok());
-        if let Some(left) = left.filter(|_| self.supply_max() > u128::from(u64::MAX)) {
-            self.section.issuance.cap = Amount::from_units(left);
-        }
+        self.section.issuance.cap = self.default_cap();
     }
 }
 

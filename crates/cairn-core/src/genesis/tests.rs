@@ -436,18 +436,35 @@ fn gen_17_an_account_below_the_reserve_is_refused() {
 
 #[test]
 fn gen_18_more_coins_than_fit_are_refused() {
-    let too_many = |found| GenesisError::Supply { found, limit: u64::MAX };
+    let too_many = |found, room| GenesisError::Supply { found, limit: u64::MAX, room, decimals: 8 };
     let full = u128::from(u64::MAX);
     let refused = problem_of(|parts| parts.allocations = vec![allocation(1, u64::MAX), allocation(2, 1)]);
-    assert_eq!(refused, too_many(full + 1));
+    assert_eq!(refused, too_many(full + 1, 0));
     let refused = problem_of(|parts| {
         parts.allocations = vec![allocation(1, 5)];
         parts.section.issuance.tail = Amount::from_units(1);
     });
-    assert_eq!(refused, too_many(full + 5));
+    assert_eq!(refused, too_many(full + 5, u64::MAX - 5));
     let rest = "[reward]\ninitial = \"1\"\ncap = \"0\"\n[[allocation]]\nbalance = \"1\"\naddress = ";
     let (error, place) = problem(&format!("{rest}\"{}\"\n", address_text(1)));
-    assert_eq!((error, place.as_str()), (too_many(full + 100_000_000), "\"0\""));
+    assert_eq!((error, place.as_str()), (too_many(full + 100_000_000, u64::MAX - 100_000_000), "\"0\""));
+    // Both sides as the file writes them, and what to change.
+    assert_eq!(
+        too_many(full + 100_000_000, u64::MAX - 100_000_000).to_string(),
+        "184467440738.09551615 coins are allocated and issued in all, at most 184467440737.09551615 fit: \
+         set `reward.cap` to at most \"184467440736.09551615\", or leave it out"
+    );
+    assert!(too_many(full + 1, 0).to_string().ends_with("fit: lower the allocations"));
+}
+
+#[test]
+fn an_allocation_can_be_added_to_a_file_that_was_written() {
+    let draft = GenesisDraft::from_toml(SOLO).unwrap();
+    let more = format!("[[allocation]]\naddress = \"{}\"\nbalance = \"1000\"\n", address_text(7));
+    let text = format!("{}\n{more}", draft.to_toml());
+    let draft = GenesisDraft::from_toml(&text).unwrap();
+    assert!(draft.parts.section.issuance.cap > Amount::ZERO, "it is what fits, now too");
+    assert!(draft.to_toml().contains("# cap = "));
 }
 
 #[test]

@@ -140,11 +140,10 @@ impl Writer<'_> {
         self.set("initial", self.amount(issuance.initial), "what block 1 brings");
         self.set("halving_every", issuance.halving_every, "blocks; 0 for never");
         self.set("tail", self.amount(issuance.tail), "what the reward never falls below");
-        self.set(
-            "cap",
-            self.amount(issuance.cap),
-            "what all blocks together bring at most; \"0\" for no cap",
-        );
+        // A cap that only says what fits would be wrong as soon as somebody adds an allocation.
+        let cap = if issuance.cap == self.parts.default_cap() { "# cap" } else { "cap" };
+        let comment = "what all blocks together bring at most; left out, as much as fits";
+        self.set(cap, self.amount(issuance.cap), comment);
         self.set("maturity", maturity, "how many blocks later a reward is credited");
     }
 
