@@ -7,11 +7,17 @@ use crate::failure::CliError;
 use crate::values;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 /// The longest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The least that the database may cache.
+const CACHE_BYTES_MIN: u64 = 1024 * 1024;
+/// The levels of the log, from nothing to everything.
+const LOG_LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
 /// What a setting holds.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +27,8 @@ enum Kind {
     Url,
     Socket,
     Duration,
-    Size,
+    Cache,
+    Log,
     Number,
     OneOf(&'static [&'static str]),
 }
@@ -55,8 +62,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting { key: "mine", default: None, kind: Kind::OneOf(MINE_CHOICES) },
     Setting { key: "producer", default: None, kind: Kind::Text },
     Setting { key: "miner_key", default: None, kind: Kind::File },
-    Setting { key: "cache", default: Some("64MiB"), kind: Kind::Size },
-    Setting { key: "log", default: Some("warn"), kind: Kind::Text },
+    Setting { key: "cache", default: Some("64MiB"), kind: Kind::Cache },
+    Setting { key: "log", default: Some("warn"), kind: Kind::Log },
 ];
 
 impl Setting {
@@ -77,12 +84,13 @@ impl Setting {
             Kind::Text | Kind::File if value.is_empty() => Err("a text that is not empty".to_owned()),
             Kind::Text | Kind::File => Ok(()),
             Kind::Url => values::NodeUrl::parse(value).map(drop).map_err(|error| told(&error)),
-            Kind::Socket => value
-                .parse::<std::net::SocketAddr>()
-                .map(drop)
-                .map_err(|_| "an address and a port, such as 127.0.0.1:7780, are expected".to_owned()),
+            Kind::Socket => check_socket(value),
             Kind::Duration => values::parse_duration(value).map(drop).map_err(|error| told(&error)),
-            Kind::Size => values::parse_size(value).map(drop).map_err(|error| told(&error)),
+            Kind::Cache => match values::parse_size(value).map_err(|error| told(&error))? {
+                found if found < CACHE_BYTES_MIN => Err("a cache has at least 1MiB".to_owned()),
+                _ => Ok(()),
+            },
+            Kind::Log => check_log(value),
             Kind::Number => {
                 value.parse::<u64>().map(drop).map_err(|_| "a whole number is expected".to_owned())
             }
@@ -90,6 +98,44 @@ impl Setting {
             Kind::OneOf(choices) => Err(format!("one of {} is expected", choices.join(", "))),
         }
     }
+}
+
+/// An address where nobody else can reach the interface: this release encrypts nothing.
+fn check_socket(value: &str) -> Result<(), String> {
+    match value.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(()),
+        Ok(address) => Err(format!(
+            "others could reach {}, and this release encrypts nothing: listen on 127.0.0.1, and reach it from \
+             elsewhere through a tunnel: `ssh -L 7780:127.0.0.1:7780 HOST`",
+            address.ip()
+        )),
+        Err(_) => Err("an address and a port, such as 127.0.0.1:7780, are expected".to_owned()),
+    }
+}
+
+/// A filter of `tracing`: a level, or targets with their levels. A word that is neither would silently
+/// switch the log off.
+fn check_log(value: &str) -> Result<(), String> {
+    let is_level = |text: &str| LOG_LEVELS.contains(&text.to_ascii_lowercase().as_str());
+    let is_directive = |text: &str| match text.rsplit_once('=') {
+        Some((_, level)) => is_level(level),
+        None => is_level(text) || text.starts_with("cairn"),
+    };
+    if value.split(',').all(|text| is_directive(text.trim())) {
+        return Ok(());
+    }
+    Err(format!("one of {} is expected, or targets with levels, such as cairn=debug", LOG_LEVELS.join(", ")))
+}
+
+/// The variables that look like one of ours and are none, each with the one that was probably meant.
+pub fn mistyped_variables(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
+    let keys: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).chain(["config"]).collect();
+    let meant = |name: &String| {
+        let key = name.strip_prefix("CAIRN_")?.to_ascii_lowercase();
+        let near = values::nearest(&key, keys.iter().copied()).filter(|near| *near != key)?;
+        Some(format!("CAIRN_{}", near.to_ascii_uppercase()))
+    };
+    names.into_iter().filter_map(|name| meant(&name).map(|meant| (name, meant))).collect()
 }
 
 /// Who set a value.
@@ -299,10 +345,33 @@ mod tests {
         {
             assert_eq!(load(text, &[]).unwrap_err().code(), "config-value", "{text}");
         }
+        for text in [
+            "cache = 4096",
+            "cache = \"1KiB\"",
+            "api_bind = \"0.0.0.0:1\"",
+            "log = \"loud\"",
+            "log = \"a=b\"",
+        ] {
+            assert_eq!(load(text, &[]).unwrap_err().code(), "config-value", "{text}");
+        }
+        for text in
+            ["cache = \"1MiB\"", "api_bind = \"[::1]:0\"", "log = \"warn,cairn=debug\"", "log = \"INFO\""]
+        {
+            load(text, &[]).unwrap();
+        }
         assert_eq!(load("", &[("CAIRN_TIMEOUT", "soon")]).unwrap_err().code(), "wrong-value");
         let mut settings = load("", &[]).unwrap();
         let error = settings.flag("role", Some("king".to_owned())).unwrap_err();
         assert!(error.message().contains("full, miner"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_that_is_nearly_one_of_ours_is_named() {
+        let names =
+            ["CAIRN_NOD", "CAIRN_DATADIR", "CAIRN_NODE", "CAIRN_CONFIG", "CAIRN_BIN", "PATH", "CAIRN_"];
+        let found = mistyped_variables(names.map(str::to_owned));
+        let expected = [("CAIRN_NOD", "CAIRN_NODE"), ("CAIRN_DATADIR", "CAIRN_DATA_DIR")];
+        assert_eq!(found, expected.map(|(name, meant)| (name.to_owned(), meant.to_owned())));
     }
 
     #[test]

@@ -46,9 +46,15 @@ pub enum ValueError {
     /// A duration is a number and a unit.
     #[error("a duration is a number and ms, s, m or h, such as 60s")]
     Duration,
+    /// Numbers of things have no sign and no point.
+    #[error("a whole number from 0 on is expected, such as 12")]
+    Count,
     /// A size is a number and a unit.
     #[error("a size is a number and KiB, MiB or GiB, such as 64MiB")]
     Size,
+    /// A name leads to no other directory.
+    #[error("files are named after it, so a name has no slashes and begins with no point or hyphen")]
+    Name,
     /// The interface of a node is reached over HTTP.
     #[error("the address of a node is http://HOST:PORT, such as http://127.0.0.1:7780")]
     Url,
@@ -143,14 +149,38 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, ValueError> {
     scaled(text, &units).map(std::time::Duration::from_millis).ok_or(ValueError::Duration)
 }
 
-/// Reads a size in bytes: `64MiB`, `1GiB`, `4096`.
+/// Reads a size in bytes: `64MiB`, `1GiB`. Its unit must be said, since a bare number would mean
+/// bytes to the program and megabytes to whoever typed it.
 ///
 /// # Errors
 ///
 /// [`ValueError::Size`].
 pub fn parse_size(text: &str) -> Result<u64, ValueError> {
-    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     scaled(text, &units).ok_or(ValueError::Size)
+}
+
+/// Reads a whole number: a height, a nonce, a rate.
+///
+/// # Errors
+///
+/// [`ValueError::Count`].
+pub fn parse_count(text: &str) -> Result<u64, ValueError> {
+    let is_plain = text.bytes().all(|digit| digit.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain).ok_or(ValueError::Count)
+}
+
+/// Reads a name that may become part of the name of a file.
+///
+/// # Errors
+///
+/// [`ValueError::Name`].
+pub fn parse_name(text: &str) -> Result<String, ValueError> {
+    let is_plain = |it: char| !it.is_control() && !"/\\".contains(it);
+    if text.is_empty() || text.starts_with(['.', '-']) || !text.chars().all(is_plain) {
+        return Err(ValueError::Name);
+    }
+    Ok(text.to_owned())
 }
 
 /// The number before the first unit that the text ends with, times the unit.
@@ -307,6 +337,18 @@ mod tests {
     }
 
     #[test]
+    fn counts_have_no_sign_and_names_lead_nowhere() {
+        assert_eq!(parse_count("12"), Ok(12));
+        for text in ["", "-1", "+1", "1.5", "1e3", "99999999999999999999"] {
+            assert_eq!(parse_count(text), Err(ValueError::Count), "{text}");
+        }
+        assert_eq!(parse_name("my coin 2.0"), Ok("my coin 2.0".to_owned()));
+        for text in ["", "../evil", ".hidden", "-x", "a/b", "a\\b", "a\nb"] {
+            assert_eq!(parse_name(text), Err(ValueError::Name), "{text:?}");
+        }
+    }
+
+    #[test]
     fn durations_and_sizes_have_units() {
         for (text, expected) in [("500ms", 500), ("60s", 60_000), ("5m", 300_000), ("1h", 3_600_000)] {
             assert_eq!(parse_duration(text).unwrap().as_millis(), expected, "{text}");
@@ -314,10 +356,10 @@ mod tests {
         for text in ["", "5", "s", "-5s", "1.5s", "5 s", "99999999999999999999h"] {
             assert_eq!(parse_duration(text), Err(ValueError::Duration), "{text}");
         }
-        for (text, expected) in [("64MiB", 64 << 20), ("1GiB", 1 << 30), ("4096", 4096), ("2KiB", 2048)] {
+        for (text, expected) in [("64MiB", 64 << 20), ("1GiB", 1 << 30), ("2KiB", 2048)] {
             assert_eq!(parse_size(text), Ok(expected), "{text}");
         }
-        for text in ["", "MiB", "64MB", "-1", "1.5GiB"] {
+        for text in ["", "MiB", "64MB", "4096", "-1", "1.5GiB"] {
             assert_eq!(parse_size(text), Err(ValueError::Size), "{text}");
         }
     }

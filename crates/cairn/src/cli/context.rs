@@ -2,8 +2,9 @@
 
 use super::Global;
 use crate::client::Client;
-use crate::config::Settings;
+use crate::config::{Settings, mistyped_variables};
 use crate::failure::CliError;
+use crate::output;
 use crate::paths::{Directories, RunningNode, running_nodes};
 use crate::values::{NodeUrl, parse_duration};
 use std::future::Future;
@@ -28,6 +29,10 @@ impl Context {
         let file = asked.clone().unwrap_or_else(|| directories.config.join("cairn.toml"));
         let environment = |name: &str| std::env::var(name).ok();
         let mut settings = Settings::load(&file, asked.is_some(), environment)?;
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for (name, meant) in mistyped_variables(names) {
+            output::warn(&format!("{name} is not known and means nothing: did you mean {meant}?"));
+        }
         settings.flag("node", global.node)?;
         settings.flag("token_file", global.token_file)?;
         Ok(Self { json: global.json, settings, directories })
