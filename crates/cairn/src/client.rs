@@ -1,5 +1,7 @@
 //! The HTTP client of the commands: one node, kept-alive connections, the same JSON types as the server.
 
+mod help;
+
 use crate::api::errors::{ApiError, of_block};
 use crate::api::views::{ErrorBody, ErrorView, Status, SubmitResult, Submitted};
 use crate::failure::CliError;
@@ -8,10 +10,12 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, Request, StatusCode};
 use cairn_core::block::BlockError;
+use help::command_help;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -231,7 +235,8 @@ impl Client {
 /// What a node would refuse is refused here with the same words.
 impl From<ApiError> for CliError {
     fn from(error: ApiError) -> Self {
-        let failure = Self::failed(error.code, error.message).help(error.help);
+        let help = command_help(error.code).map_or(error.help, Cow::Borrowed);
+        let failure = Self::failed(error.code, error.message).help(help);
         match error.rule {
             Some(rule) => failure.rule(rule),
             None => failure,
@@ -249,22 +254,6 @@ impl CliError {
             None => failure,
         }
     }
-}
-
-/// What to type next, where the node's own words speak of requests and their fields.
-fn command_help(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "unknown-block" => "`cairn block` lists the newest",
-        "already-known" => "it waits already: `cairn mempool` shows it",
-        "nonce-too-low" => "leave --nonce out, or build it anew: it may be confirmed already",
-        "fee-too-low" => "leave --fee-rate out, or raise it to what the message says",
-        "replacement-too-cheap" => {
-            "another transaction waits with this nonce: raise --fee-rate above it, or leave --nonce out"
-        }
-        "expires-soon" | "expired" => "build it anew with a later --valid-until",
-        "mempool-full" => "raise --fee-rate, or wait for a block",
-        _ => return None,
-    })
 }
 
 impl From<ClientError> for CliError {
