@@ -5,8 +5,8 @@ mod table;
 mod text;
 
 pub use progress::Progress;
-pub use table::{Facts, Table, left, right};
-pub use text::{ago, bytes_text, coins_text, grouped, plural, short};
+pub use table::{Facts, Table, left, right, whole};
+pub use text::{ago, bytes_text, coins_text, grouped, plural, short, time_text};
 
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -62,6 +62,14 @@ fn colours_wanted() -> bool {
 /// How many columns the terminal behind stderr has; 80 where it is no terminal.
 pub fn columns_of_stderr() -> usize {
     rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(1))
+}
+
+/// How many columns the terminal behind stdout has; no end of them where it is no terminal.
+pub fn columns_of_stdout() -> usize {
+    match rustix::termios::tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+        _ => usize::MAX,
+    }
 }
 
 /// Writes to stdout. A reader that has gone away (`cairn … | head`) is no error.

@@ -2,6 +2,7 @@
 
 use cairn_core::genesis::coins;
 use cairn_core::numbers::Amount;
+use std::time::Duration;
 
 /// An amount in coins: thousands grouped, no zeros behind the last digit that counts.
 pub fn coins_text(amount: Amount, decimals: u8) -> String {
@@ -60,6 +61,17 @@ pub fn ago(now_ms: u64, then_ms: u64) -> String {
     }
 }
 
+/// How long something took, or may take.
+pub fn time_text(time: Duration) -> String {
+    if time.as_secs() == 0 {
+        format!("{} ms", time.as_millis())
+    } else if time.subsec_millis() == 0 {
+        format!("{} s", grouped(time.as_secs()))
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
+}
+
 /// A number of bytes in the unit that leaves one to four digits.
 pub fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -113,6 +125,14 @@ mod tests {
             assert_eq!(ago(1_000_000_000 + passed, 1_000_000_000), expected);
         }
         assert_eq!(ago(5, 6), "in the future");
+    }
+
+    #[test]
+    fn durations_are_told_in_the_unit_that_fits() {
+        let cases = [(150, "150 ms"), (1_000, "1 s"), (1_640, "1.6 s"), (3_600_000, "3,600 s")];
+        for (time, expected) in cases {
+            assert_eq!(time_text(Duration::from_millis(time)), expected);
+        }
     }
 
     #[test]
