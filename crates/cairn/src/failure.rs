@@ -100,6 +100,13 @@ impl CliError {
         self
     }
 
+    /// With what was done before it failed in front of the message.
+    #[must_use]
+    pub fn after(mut self, done: &str) -> Self {
+        self.message = format!("{done}, then {}", self.message);
+        self
+    }
+
     /// With what to type or do next.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

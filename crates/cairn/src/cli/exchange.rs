@@ -178,16 +178,20 @@ pub(crate) fn import(arguments: ImportArguments, mut context: Context) -> Result
     let mut blocks = BlockFile { reader: BufReader::new(opened), file, height: 0, is_broken: false };
     blocks.read_head(local.genesis.identity())?;
     let running = local.open(&context)?;
-    let outcome = import_all(running.handle(), blocks, bytes, &context);
+    let (Counts { taken, known }, outcome) = import_all(running.handle(), blocks, bytes, &context);
     let tip = running.handle().reader().tip();
     running.stop();
-    let Counts { taken, known } = outcome?;
+    // What came before a broken block is good and stays, and whoever imports must know how far that is.
+    let also = if known > 0 { format!(", {known} were known") } else { String::new() };
+    outcome.map_err(|error| match taken + known {
+        0 => error,
+        _ => error.after(&format!("{} imported{also}", plural(taken, "block"))),
+    })?;
     if context.json {
         output::print_json(&json!({ "imported": taken, "known": known, "height": tip.0 }));
         return Ok(());
     }
     let mark = Style::Good.paint("imported", output::colours_on_stdout());
-    let also = if known > 0 { format!(", {known} were known") } else { String::new() };
     output::print_line(&format!("{} {mark}{also}; the tip is block {tip}", plural(taken, "block")));
     Ok(())
 }
@@ -199,16 +203,21 @@ struct Counts {
     known: u64,
 }
 
+/// Imports what can be imported; the counts hold also where something is wrong then.
 fn import_all(
     handle: &NodeHandle,
     blocks: BlockFile<'_>,
     bytes: u64,
     context: &Context,
-) -> Result<Counts, CliError> {
+) -> (Counts, Result<(), CliError>) {
     let consensus = Arc::clone(handle.consensus());
-    let keys = KeyCache::default();
-    let batching = Batching::from_seed(draw_seed()?).with_keys(&keys);
     let mut counts = Counts::default();
+    let seed = match draw_seed() {
+        Ok(seed) => seed,
+        Err(error) => return (counts, Err(error)),
+    };
+    let keys = KeyCache::default();
+    let batching = Batching::from_seed(seed).with_keys(&keys);
     let mut progress = Progress::new("bytes imported", bytes);
     let mut waiting: Vec<(u64, CheckedBlock)> = Vec::with_capacity(BLOCKS_AT_ONCE);
     let mut done = HEAD_BYTES as u64;
@@ -227,11 +236,9 @@ fn import_all(
             Ok(())
         },
     );
-    // What came before a broken block is good and stays.
     let rest = hand_over(handle, waiting, &mut counts, context);
     progress.finish();
-    checked.and(rest)?;
-    Ok(counts)
+    (counts, checked.and(rest))
 }
 
 /// Gives blocks to the node, all at once so that they share one sync, and judges each answer.
@@ -326,8 +333,11 @@ impl BlockFile<'_> {
     fn read_block(&mut self) -> Result<Option<Arc<[u8]>>, CliError> {
         let name = self.file.display();
         let (height, cut) = (self.height + 1, |at: &io::Error| {
-            CliError::failed("truncated-file", format!("{name} ends inside block {}", self.height + 1))
-                .because(at)
+            let message = format!("{name} ends in the middle of block {}", self.height + 1);
+            let failure = CliError::failed("truncated-file", message);
+            let is_end = at.kind() == io::ErrorKind::UnexpectedEof;
+            let failure = if is_end { failure } else { failure.because(at) };
+            failure.help("get the whole file and import it again: it goes on where this one ended")
         });
         let mut length = [0; 4];
         match self.reader.read(&mut length).map_err(|error| unreadable(self.file, &error))? {
