@@ -215,9 +215,9 @@ fn greet(json: bool) -> Result<(), CliError> {
         lines.push(String::new());
         lines.push("What to do next:".to_owned());
         &[
-            ("cairn account alice", "what an account owns"),
-            ("cairn send --from alice --to bob --amount 25 --wait", "send coins"),
             ("cairn block", "the newest blocks"),
+            ("cairn account alice", "what an account owns"),
+            ("cairn send --from alice --to bob --amount 25", "send coins"),
             ("cairn stop", "stop the node"),
             ("cairn --help", "all commands"),
         ]
@@ -225,6 +225,9 @@ fn greet(json: bool) -> Result<(), CliError> {
     let width = next.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     for (command, what) in next {
         lines.push(format!("  {}  {}", strong(&format!("{command:<width$}")), faint(what)));
+    }
+    if let [_, another, ..] = nodes.as_slice() {
+        lines.push(format!("\nSeveral run here, so say which one is meant: --node {}", another.api));
     }
     lines.push(String::new());
     output::print_text(&lines.join("\n"));

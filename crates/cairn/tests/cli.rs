@@ -141,7 +141,7 @@ fn without_a_node_every_command_that_needs_one_says_so_with_status_3() {
 #[test]
 fn wrong_usage_is_status_2_whatever_is_wrong() {
     let user = User::new();
-    let commands: [(&[&str], &str); 16] = [
+    let commands: [(&[&str], &str); 22] = [
         (&["frobnicate"], "usage"),
         (&["send"], "usage"),
         (&["load"], "usage"),
@@ -158,11 +158,38 @@ fn wrong_usage_is_status_2_whatever_is_wrong() {
         (&["devnet", "--block-time", "soon"], "wrong-value"),
         (&["node", "--role", "light"], "role-unsupported"),
         (&["verify"], "no-network"),
+        (&["node", "--api-bind", "0.0.0.0:0"], "wrong-value"),
+        (&["node", "--log", "loud"], "wrong-value"),
+        (&["node", "--cache", "1"], "wrong-value"),
+        (&["node", "--name", "../evil"], "usage"),
+        (&["genesis", "new", "--name", "../evil"], "usage"),
+        (&["send", "--to", "bob", "--amount", "1", "--nonce", "-1"], "usage"),
     ];
     for (arguments, code) in commands {
         let (status, error) = user.fail(arguments);
         assert_eq!((status, error["code"].as_str()), (2, Some(code)), "{arguments:?}: {error}");
     }
+    let said = |arguments: &[&str]| user.fail(arguments).1["message"].as_str().unwrap().to_owned();
+    assert!(
+        said(&["tx", "build", "--from", "a", "--to", "b", "--amount", "1", "--nonce", "-1"])
+            .contains("whole number")
+    );
+    assert!(said(&["genesis", "new", "--name", "../evil"]).contains("no slashes"));
+    assert!(said(&["node", "--cache", "1"]).contains("64MiB"));
+    assert!(said(&["node", "--log", "loud"]).contains("error, warn, info"));
+}
+
+#[test]
+fn a_setting_that_the_node_would_refuse_is_refused_where_it_is_shown() {
+    let user = User::new();
+    let show = |name: &str, value: &str| user.command(&["config", "show"]).env(name, value).output().unwrap();
+    let refused = show("CAIRN_API_BIND", "0.0.0.0:7780");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("ssh -L"));
+    // A variable that means nothing is named, where it looks like one that does.
+    let told = |name: &str| String::from_utf8(show(name, "x").stderr).unwrap();
+    assert!(told("CAIRN_TIMEOT").contains("did you mean CAIRN_TIMEOUT?"));
+    assert!(!told("CAIRN_BIN").contains("did you mean"));
 }
 
 #[test]
@@ -235,8 +262,45 @@ fn a_genesis_is_made_checked_shown_and_named() {
     let text = user.succeed(&["genesis", "show", "my-coin.toml"]);
     assert!(text.contains("12.5 COIN") && text.contains("alice"), "{text}");
 
-    assert_eq!(user.fail(&new).1["code"], "file-exists");
+    let (_, error) = user.fail(&new);
+    assert_eq!(error["code"], "file-exists");
+    assert!(error["help"].as_str().unwrap().contains("--force"), "{error}");
     user.json(&[&new[..], &["--force"]].concat());
+}
+
+#[test]
+fn what_begins_a_network_is_told_with_a_miner() {
+    let user = User::new();
+    let told = |more: &[&str]| {
+        let new =
+            [&["genesis", "new", "--work", "1", "--reward", "1", "--force", "--name", "own"], more].concat();
+        String::from_utf8(user.run(&new).stderr).unwrap()
+    };
+    assert!(told(&["--devnet"]).contains("cairn node --genesis own.toml --role miner --producer alice\n"));
+    assert!(told(&[]).contains("cairn node --genesis own.toml --role miner --producer ADDRESS\n"));
+    let miner = ["--consensus", "pow+permit", "--miner"];
+    let key = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+    assert!(told(&[&miner[..], &[key]].concat()).contains("--role miner --miner-key FILE\n"));
+}
+
+#[test]
+fn an_allocation_is_added_to_a_file_of_genesis_new() {
+    let user = User::new();
+    let new = ["genesis", "new", "--name", "own", "--devnet", "--work", "1", "--reward", "50"];
+    user.succeed(&[&new[..], &["--allocate", "alice=1000"]].concat());
+    let text = std::fs::read_to_string(user.path("own.toml")).unwrap();
+    let bob =
+        "\n[[allocation]]\naddress = \"cairn1v0m45r94qsysauw2m25pvxkah9hm0q6a3yjtpenfgwdehv6ws30sva6yn0\"\n";
+    let text: String =
+        text.lines().filter(|line| !line.starts_with("work_nonce")).collect::<Vec<_>>().join("\n");
+    std::fs::write(user.path("own.toml"), format!("{text}\n{bob}balance = \"5\"\n")).unwrap();
+    assert_eq!(user.json(&["genesis", "show", "own.toml"])["allocated"], "100500000000");
+    // A cap that does not fit is told in coins, with what would fit.
+    let capped = text.replace("# cap = ", "cap = ");
+    std::fs::write(user.path("own.toml"), format!("{capped}\n{bob}balance = \"5\"\n")).unwrap();
+    let complaint = user.complaint(&["genesis", "check", "own.toml"]);
+    assert!(complaint.contains("184467440742.09551615 coins"), "{complaint}");
+    assert!(complaint.contains("set `reward.cap` to at most \"184467439732.09551615\""), "{complaint}");
 }
 
 #[test]
@@ -280,10 +344,21 @@ fn coins_go_from_hand_to_hand() {
     assert_eq!(user.json(&["mine", "--blocks", "2"])["height"], 3);
     assert_eq!(user.json(&["mine", "--mode", "manual"])["mode"], "manual");
 
-    // The same for people.
+    // The same for people: whole ids, which a command takes.
+    let block = user.json(&["block", "tip"])["id"].as_str().unwrap().to_owned();
+    assert!(user.succeed(&["block"]).contains(&block));
+    let history = user.succeed(&["account", "alice", "--history"]);
+    for part in ["-25 CAIRN", "fee", "bob", id] {
+        assert!(history.contains(part), "{part} is missing in\n{history}");
+    }
+    let proof = user.succeed(&["account", "bob", "--proof"]);
+    assert!(proof.contains("1,000,025 CAIRN") && proof.contains("holds"), "{proof}");
+    let nobody = "cairn1v0m45r94qsysauw2m25pvxkah9hm0q6a3yjtpenfgwdehv6ws30sva6yn0";
+    assert!(user.succeed(&["account", nobody, "--proof"]).contains("there is no such account"));
     assert!(user.succeed(&["account", "bob"]).contains("1,000,025 CAIRN"));
     assert!(user.succeed(&["tx", id]).contains("\"for lunch\""));
-    assert!(user.succeed(&["block", "1", "--full"]).contains("alice  bob  25 CAIRN"));
+    let full = user.succeed(&["block", "1", "--full"]);
+    assert!(full.contains("alice  bob  25 CAIRN") && full.contains(id), "{full}");
     assert_eq!(user.succeed(&["mempool"]), "no transactions wait\n");
     assert!(user.succeed(&["account", "bob", "--history"]).contains("+25 CAIRN"));
     assert!(user.succeed(&[]).contains(devnet.ready["nodes"][0]["api"].as_str().unwrap()));
@@ -333,6 +408,12 @@ fn waiting_too_long_is_status_4_and_the_transaction_still_waits() {
     let send = ["send", "--from", "alice", "--to", "bob", "--amount", "1", "--wait", "--timeout", "150ms"];
     let (status, error) = user.fail(&send);
     assert_eq!((status, error["code"].as_str()), (4, Some("not-confirmed")));
+    // Nothing is wrong with the transaction: nobody makes blocks, and that is said twice.
+    assert!(error["help"].as_str().unwrap().contains("cairn mine"), "{error}");
+    let output =
+        user.run(&["send", "--from", "bob", "--to", "alice", "--amount", "1", "--wait", "--timeout", "1ms"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.matches("only when asked").count(), 2, "{told}");
     let waiting = user.json(&["mempool", "alice"]);
     assert_eq!(waiting[0]["waits"]["reason"], "ready");
     assert!(user.succeed(&["mempool"]).contains("the next block"));
@@ -348,9 +429,13 @@ fn a_transaction_is_built_signed_shown_and_submitted_step_by_step() {
         ["tx", "build", "--from", "alice", "--to", "bob", "--amount", "2", "--output", "unsigned.json"];
     user.succeed(&build);
     assert_eq!(user.fail(&build).1["code"], "file-exists");
+    let (_, error) = user.fail(&["tx", "submit", "unsigned.json"]);
+    assert_eq!(error["code"], "not-signed");
+    assert!(error["help"].as_str().unwrap().contains("cairn tx sign unsigned.json"), "{error}");
     let wrong = ["tx", "sign", "unsigned.json", "--from", "bob"];
     assert_eq!(user.fail(&wrong).1["code"], "wrong-key");
     user.succeed(&["tx", "sign", "unsigned.json", "--from", "alice", "--output", "signed.json"]);
+    assert_eq!(user.fail(&["tx", "sign", "signed.json", "--from", "alice"]).1["code"], "already-signed");
     assert_eq!(user.json(&["tx", "show", "unsigned.json"])["signature"], "missing");
     let shown = user.json(&["tx", "show", "signed.json"]);
     assert_eq!(shown["signature"], "valid");
@@ -531,8 +616,13 @@ fn a_chain_is_exported_imported_and_verified() {
     let rules = ["TX-9", "BLK-3", "SEA-3"];
     assert!(rules.iter().any(|rule| error["rule"] == *rule), "{error}");
     assert_eq!(user.json(&["verify", "--data-dir", "partial"])["height"], 2);
-    std::fs::write(user.path("cut.blocks"), &read("online.blocks")[..500]).unwrap();
-    assert_eq!(fail(import("cut.blocks", "cut")).1["code"], "truncated-file");
+    let whole = read("online.blocks");
+    std::fs::write(user.path("cut.blocks"), &whole[..whole.len() - 100]).unwrap();
+    let (status, error) = fail(import("cut.blocks", "cut"));
+    assert_eq!((status, error["code"].as_str()), (1, Some("truncated-file")));
+    let message = error["message"].as_str().unwrap();
+    assert!(message == "2 blocks imported, then cut.blocks ends in the middle of block 3", "{message}");
+    assert_eq!(user.json(&["verify", "--data-dir", "cut"])["height"], 2);
     std::fs::write(user.path("foreign.blocks"), "[network]\n").unwrap();
     assert_eq!(fail(import("foreign.blocks", "foreign")).1["code"], "bad-file");
 }
@@ -574,8 +664,11 @@ fn a_node_runs_from_a_genesis_and_again_from_its_directory() {
     assert_eq!(user.json(&["account", "bob"])["balance"], "100000000");
     let (status, error) = user.fail(&["mine"]);
     assert_eq!(status, 1, "{error}");
-    let open = ["node", "--data-dir", "chain", "--api-bind", "0.0.0.0:0"];
-    assert_eq!(user.fail(&open).1["code"], "not-loopback");
+    // Who waits for a block of a node that makes none is told so.
+    let send = ["send", "--from", "alice", "--to", "bob", "--amount", "1", "--wait", "--timeout", "1ms"];
+    let (status, error) = user.fail(&send);
+    assert_eq!(status, 4, "{error}");
+    assert!(error["help"].as_str().unwrap().contains("makes no blocks"), "{error}");
 }
 
 #[test]
@@ -590,7 +683,80 @@ fn several_nodes_are_listed_and_one_must_be_named() {
         assert!(error["message"].as_str().unwrap().contains(api), "{error}");
         assert_eq!(user.json(&["block", "--node", api]).as_array().unwrap().len(), 1);
     }
+    let (status, error) = user.fail(&["stop"]);
+    assert_eq!((status, error["code"].as_str()), (2, Some("several-nodes")));
+    assert!(error["help"].as_str().unwrap().contains("cairn stop --node"), "{error}");
+    assert_eq!(user.json(&[])["running"].as_array().unwrap().len(), 2);
+    assert!(user.succeed(&[]).contains("--node http://"));
+    let api = first.ready["nodes"][0]["api"].as_str().unwrap();
+    std::fs::write(user.path("wrong"), "00".repeat(32)).unwrap();
+    let (status, error) = user.fail(&["stop", "--node", api, "--token-file", "wrong"]);
+    assert_eq!((status, error["code"].as_str()), (1, Some("wrong-token")));
+    assert!(error["help"].as_str().unwrap().contains("--token-file"), "{error}");
     let (status, error) = user.fail(&["stop", "mycoin"]);
     assert_eq!((status, &error["message"]), (3, &Value::from("no node of `mycoin` runs here")));
     assert!(error["help"].as_str().unwrap().contains("devnet"), "{error}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_answered_with_ports_that_are_free() {
+    let user = User::new();
+    let first = Running::devnet(&user, &["--ephemeral", "--mine", "manual"]);
+    let api = first.ready["nodes"][0]["api"].as_str().unwrap();
+    let port: u16 = api.rsplit(':').next().unwrap().parse().unwrap();
+    let base = (port - 80).to_string();
+    let (status, error) = user.fail(&["devnet", "--ephemeral", "--port-base", &base]);
+    assert_eq!((status, error["code"].as_str()), (1, Some("port-in-use")));
+    let help = error["help"].as_str().unwrap();
+    let offered = help.split("--port-base ").nth(1).unwrap().split('`').next().unwrap();
+    assert_ne!(offered, base);
+    let second = Running::start(&user, &["devnet", "--ephemeral", "--port-base", offered]);
+    assert_eq!(second.ready["ready"], true);
+}
+
+#[test]
+fn a_fee_above_the_amount_is_told_and_not_refused() {
+    let user = User::new();
+    let _devnet = Running::devnet(&user, &["--ephemeral", "--mine", "manual"]);
+    let told = |amount: &str| {
+        let output = user.run(&["send", "--from", "alice", "--to", "bob", "--amount", amount]);
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(told("0.00000001").contains("the fee is 0.000"));
+    let usual = told("1");
+    assert!(!usual.contains("the fee is"), "{usual}");
+    assert_eq!(usual.matches("published").count(), 1, "{usual}");
+    // A key that was not used is not warned of, and programs are told nothing of it.
+    let complaint =
+        user.complaint(&["send", "--from", "alice", "--to", "bob", "--amount", "1", "--nonce", "9999"]);
+    assert!(!complaint.contains("published"), "{complaint}");
+    assert!(!complaint.contains("pending_nonce") && !complaint.contains("GET "), "{complaint}");
+    let output = user.run(&["send", "--from", "alice", "--to", "bob", "--amount", "1", "--json"]);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn a_load_whose_node_dies_tells_what_it_knows() {
+    let user = User::new();
+    let mut devnet = Running::devnet(&user, &["--ephemeral", "--mine", "on-transaction"]);
+    let mut command = user.command(&["load", "--rate", "500", "--forever", "--senders", "8", "--json"]);
+    let load = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Blocks beside that of the funding show that the load is under way.
+    while user.json(&["block", "tip"])["height"].as_u64().unwrap() < 4 {
+        std::thread::yield_now();
+    }
+    devnet.child.kill().unwrap();
+    devnet.child.wait().unwrap();
+    let output = load.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["confirmed"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(report["mempool"], Value::Null);
+    assert!(
+        ["no-node", "connection-broken"].contains(&report["failure"]["code"].as_str().unwrap()),
+        "{report}"
+    );
+    let count = |name: &str| report[name].as_u64().unwrap();
+    assert_eq!(count("accepted") - count("confirmed"), count("unknown_acknowledged"), "{report}");
 }

@@ -1,10 +1,14 @@
 //! `cairn account`: what an account owns, now or earlier, and what changed it.
 
+mod history;
+mod proof;
+
 use super::context::Context;
 use super::network::{Network, read_key};
-use crate::api::views::{AccountEntry, AccountEntryKind, AccountProof, AccountView, Units};
+use crate::api::views::{AccountEntry, AccountProof, AccountView};
 use crate::failure::CliError;
-use crate::output::{self, Facts, Style, Table, grouped, left, right, short};
+use crate::output::{self, Facts, Style, grouped};
+use crate::values::parse_count;
 use cairn_core::address::AddressPrefix;
 use cairn_wallet::SigningKey;
 use serde_json::json;
@@ -34,7 +38,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PREFIX", requires = "key_file", conflicts_with_all = ["account", "at", "history", "proof"])]
     prefix: Option<String>,
     /// As it was after the block at this height.
-    #[arg(long, value_name = "HEIGHT", conflicts_with_all = ["history", "proof"])]
+    #[arg(long, value_name = "HEIGHT", allow_negative_numbers = true, value_parser = parse_count, conflicts_with_all = ["history", "proof"])]
     at: Option<u64>,
     /// What changed it, newest first.
     #[arg(long, conflicts_with = "proof")]
@@ -66,23 +70,31 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
             (None, Some(account)) => (network.account(account)?, None),
             (None, None) => return Err(CliError::usage("usage", "an account is expected")),
         };
-        let address = address.to_text(&network.prefix()?);
-        let path = format!("/v1/accounts/{address}");
+        let text = address.to_text(&network.prefix()?);
+        let path = format!("/v1/accounts/{text}");
         if arguments.proof {
-            let proof: AccountProof = client.get(&format!("{path}/proof")).await?;
-            output::print_json(&proof);
-            return Ok(());
+            let proven: AccountProof = client.get(&format!("{path}/proof")).await?;
+            if context.json {
+                output::print_json(&proven);
+                return Ok(());
+            }
+            return proof::show(&proven, &address, &network);
         }
         if arguments.history {
             let before = arguments.before.as_deref().unwrap_or_default();
             if !before.chars().all(|it| it.is_ascii_digit() || it == '.') {
-                return Err(CliError::usage("bad-cursor", format!("`{before}` is no cursor")));
+                return Err(CliError::usage("bad-cursor", format!("`{before}` is no cursor"))
+                    .help("give what the end of an earlier answer said, or a height"));
             }
             let before = if before.is_empty() { String::new() } else { format!("&before={before}") };
             let path = format!("{path}/transactions?limit={}{before}", arguments.limit);
             let entries: Vec<AccountEntry> = client.get(&path).await?;
+            if context.json {
+                output::print_json(&entries);
+                return Ok(());
+            }
             let is_full = entries.len() as u64 >= u64::from(arguments.limit);
-            return show_history(&entries, is_full, &network, context.json);
+            return history::show(&entries, is_full, &text, &client, &network).await;
         }
         let at = arguments.at.map_or_else(String::new, |height| format!("?at={height}"));
         let account: AccountView = client.get(&format!("{path}{at}")).await?;
@@ -146,67 +158,6 @@ fn show(account: &AccountView, key: Option<&str>, network: &Network, json: bool)
     }
     facts.add("after block", grouped(account.height));
     facts.print();
-}
-
-fn show_history(
-    entries: &[AccountEntry],
-    is_full: bool,
-    network: &Network,
-    json: bool,
-) -> Result<(), CliError> {
-    if json {
-        output::print_json(&entries);
-        return Ok(());
-    }
-    if entries.is_empty() {
-        output::print_line("nothing has changed this account");
-        return Ok(());
-    }
-    let now = now_ms();
-    let mut table = Table::new(&[
-        right("block"),
-        left("when"),
-        left("what"),
-        right("amount"),
-        left("with"),
-        left("transaction"),
-    ]);
-    for entry in entries {
-        let (what, sign, amount) = match entry.kind {
-            AccountEntryKind::Sent => ("sent", "-", entry.sent),
-            AccountEntryKind::Received => ("received", "+", entry.received),
-            AccountEntryKind::Payment => (payment_text(entry), "+", entry.received),
-        };
-        let style = if sign == "+" { Style::Good } else { Style::Plain };
-        let amount = amount.map_or_else(String::new, |amount| format!("{sign}{}", network.coins(amount)));
-        let with = match (&entry.kind, &entry.sender) {
-            (AccountEntryKind::Received, Some(sender)) => network.name_of(sender),
-            _ => String::new(),
-        };
-        table.row([
-            (Style::Strong, grouped(entry.height)),
-            (Style::Faint, output::ago(now, entry.time_ms)),
-            (Style::Plain, what.to_owned()),
-            (style, amount),
-            (Style::Name, with),
-            (Style::Plain, entry.id.map_or_else(String::new, |id| short(&id.to_string()))),
-        ]);
-    }
-    table.print();
-    if let Some(last) = entries.last().filter(|_| is_full) {
-        output::note(&format!("older ones: --before {}", last.cursor));
-    }
-    Ok(())
-}
-
-/// What a payment at the end of a block was for.
-fn payment_text(entry: &AccountEntry) -> &'static str {
-    let is_some = |amount: Option<Units>| amount.is_some_and(|amount| amount.0 > 0);
-    match (is_some(entry.reward), is_some(entry.fees_earned)) {
-        (true, true) => "reward and fees",
-        (true, false) => "block reward",
-        (false, _) => "fees of the block",
-    }
 }
 
 /// Milliseconds since 1970, as far as this machine knows.

@@ -5,7 +5,8 @@ use super::context::Context;
 use super::network::Network;
 use crate::api::views::{BlockSummary, BlockView, TransactionView};
 use crate::failure::CliError;
-use crate::output::{self, Facts, Style, Table, grouped, left, plural, right, short};
+use crate::output::{self, Facts, Style, Table, grouped, left, plural, right, whole};
+use crate::values::parse_count;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -20,7 +21,7 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "block")]
     full: bool,
     /// Only blocks below this height.
-    #[arg(long, value_name = "HEIGHT", conflicts_with = "block")]
+    #[arg(long, value_name = "HEIGHT", allow_negative_numbers = true, value_parser = parse_count, conflicts_with = "block")]
     before: Option<u64>,
     /// How many to list, at most 1000.
     #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "block", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -59,7 +60,7 @@ fn check_subject(block: &str) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::usage("bad-block", format!("`{block}` is no block"))
-        .help("a block is known by its height, by the 64 digits of its id, or as `tip`"))
+        .help("a block is known by its height, by all 64 digits of its id, or as `tip`"))
 }
 
 fn list(blocks: &[BlockSummary], network: &Network, json: bool) {
@@ -73,14 +74,14 @@ fn list(blocks: &[BlockSummary], network: &Network, json: bool) {
     }
     let now = now_ms();
     let mut table =
-        Table::new(&[right("height"), left("id"), left("made"), right("transactions"), left("producer")]);
+        Table::new(&[right("height"), left("made"), right("transactions"), whole("producer"), whole("id")]);
     for block in blocks {
         table.row([
             (Style::Strong, grouped(block.height)),
-            (Style::Plain, short(&block.id.to_string())),
             (Style::Faint, output::ago(now, block.time_ms)),
             (Style::Plain, grouped(block.transaction_count.into())),
-            (Style::Name, network.name_of(&block.producer)),
+            (Style::Name, network.known_as(&block.producer)),
+            (Style::Plain, block.id.to_string()),
         ]);
     }
     table.print();
@@ -96,7 +97,7 @@ fn show(block: &BlockView, network: &Network, json: bool) {
     facts.add("id", block.id.to_string());
     facts.add("parent", block.parent.to_string());
     facts.add("made", output::ago(now_ms(), block.time_ms));
-    facts.styled("producer", Style::Name, network.name_of(&block.producer));
+    facts.styled("producer", Style::Name, network.known_as(&block.producer));
     if block.on_chain {
         facts.styled("confirmations", Style::Good, grouped(block.confirmations));
     } else {
@@ -122,18 +123,18 @@ fn show(block: &BlockView, network: &Network, json: bool) {
 
 fn list_transactions(transactions: &[TransactionView], network: &Network) {
     let mut table =
-        Table::new(&[left("transaction"), left("from"), left("to"), right("amount"), left("data")]);
+        Table::new(&[whole("from"), whole("to"), right("amount"), left("data"), whole("transaction")]);
     for transaction in transactions {
         let to = match transaction.body.transfers.as_slice() {
-            [only] => network.name_of(&only.to),
-            several => format!("{} accounts", several.len()),
+            [only] => network.known_as(&only.to),
+            several => plural(several.len() as u64, "transfer"),
         };
         table.row([
-            (Style::Plain, short(&transaction.id.to_string())),
-            (Style::Name, network.name_of(&transaction.sender)),
+            (Style::Name, network.known_as(&transaction.sender)),
             (Style::Name, to),
             (Style::Strong, network.coins(transaction.amount)),
             (Style::Faint, readable(&transaction.body.data.0)),
+            (Style::Plain, transaction.id.to_string()),
         ]);
     }
     table.print();

@@ -2,23 +2,29 @@
 
 use super::context::Context;
 use super::mine::mode_of;
-use super::serving;
+use super::serving::{self, ReplayBar};
 use crate::api::render::to_mining_mode;
 use crate::api::views::{DevnetReady, Status};
 use crate::client::Client;
 use crate::config::MINE_CHOICES;
-use crate::devnet::{self, DevnetError, DevnetSettings, PORT_BASE};
+use crate::devnet::{self, API_PORT_OFFSET, DevnetError, DevnetSettings, PORT_BASE};
 use crate::failure::CliError;
-use crate::output::{self, Facts, Style, Table, ago, coins_text, grouped, left, right, short};
+use crate::output::{self, Facts, Style, Table, ago, coins_text, grouped, left, right};
 use crate::values::{NodeUrl, parse_duration};
+use cairn_node::MiningMode;
 use clap::builder::PossibleValuesParser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The decimals of a devnet's coin, as its ready line counts them.
 const DECIMALS: u8 = 8;
+/// How far apart the port bases lie that are tried where one is taken.
+const PORT_BASE_STEP: u16 = 200;
+/// How many of them are tried.
+const PORT_BASES_TRIED: u16 = 20;
 /// How often the line at the bottom is drawn anew.
 const LINE_EVERY: Duration = Duration::from_millis(500);
 
@@ -87,30 +93,33 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
         reset: arguments.reset,
         runtime_directory: context.directories.runtime.clone(),
     };
-    let mut bar: Option<output::Progress> = None;
-    let bar = &mut bar;
-    let replayed = |progress: crate::run::Progress| {
-        bar.get_or_insert_with(|| output::Progress::new("bytes replayed", progress.total)).set(progress.done);
-    };
-    devnet::run(&settings, replayed, |ready| {
-        if context.json {
-            output::print_json(ready);
-        } else {
-            welcome(ready, settings.ephemeral);
-        }
-    })
-    .map_err(|error| cannot_start(&error, &settings.data_directory))
+    let bar = ReplayBar::default();
+    let served = devnet::run(
+        &settings,
+        |progress| bar.show(progress),
+        |ready| {
+            bar.finish();
+            if context.json {
+                output::print_json(ready);
+            } else {
+                welcome(ready, settings.ephemeral, settings.mine == Some(MiningMode::Manual));
+            }
+        },
+    );
+    bar.finish();
+    served.map_err(|error| cannot_start(&error, &settings))
 }
 
 /// What people read when the network is ready.
-fn welcome(ready: &DevnetReady, ephemeral: bool) {
+fn welcome(ready: &DevnetReady, ephemeral: bool, is_manual: bool) {
     let colours = output::colours_on_stdout();
     let strong = |text: &str| Style::Strong.paint(text, colours);
     let faint = |text: &str| Style::Faint.paint(text, colours);
     output::print_line(&format!("{} {}", strong("cairn"), faint(super::VERSION)));
     output::print_line("");
     let mut facts = Facts::default();
-    facts.add("network", format!("{} {}", ready.network, short(&ready.identity.to_string())));
+    facts.add("network", &ready.network);
+    facts.add("identity", ready.identity.to_string());
     let kept = if ephemeral { "gone when this ends" } else { "kept; `cairn devnet --reset` begins anew" };
     facts.add("chain", format!("{} ({kept})", ready.data_dir));
     for node in &ready.nodes {
@@ -129,12 +138,18 @@ fn welcome(ready: &DevnetReady, ephemeral: bool) {
     table.print();
     output::print_line("");
     output::warn("these keys are published: never use them on a real network");
-    output::print_line(&format!(
-        "\nTry, in another terminal:\n  {}\n  {}\n  {}\n\nCtrl-C stops the network.\n",
-        strong("cairn send --from alice --to bob --amount 25 --wait"),
-        strong("cairn account bob"),
-        strong("cairn block"),
-    ));
+    output::print_line("\nTry, in another terminal:");
+    let to_try: &[&str] = if is_manual {
+        // Nobody should wait here for a block that nobody makes.
+        &["cairn send --from alice --to bob --amount 25", "cairn mine", "cairn account bob"]
+    } else {
+        &["cairn send --from alice --to bob --amount 25 --wait", "cairn account bob", "cairn block"]
+    };
+    to_try.iter().for_each(|command| output::print_line(&format!("  {}", strong(command))));
+    if is_manual {
+        output::print_line("\nBlocks are made only when asked: `cairn mine` makes one.");
+    }
+    output::print_line("\nCtrl-C stops the network.\n");
     if let Some(node) = ready.nodes.first().filter(|_| std::io::stderr().is_terminal()) {
         show_line(&node.api);
     }
@@ -166,20 +181,18 @@ fn show_line(api: &str) {
 
 fn line_of(status: &Status) -> String {
     format!(
-        "block {}  {}  {}  {} waiting",
+        "block {}  {}  {} waiting",
         grouped(status.height),
-        short(&status.tip.to_string()),
         ago(super::account::now_ms(), status.tip_time_ms),
         grouped(status.mempool.transactions),
     )
 }
 
 /// Why there is no network, and what to type instead.
-fn cannot_start(error: &DevnetError, directory: &Path) -> CliError {
+fn cannot_start(error: &DevnetError, settings: &DevnetSettings) -> CliError {
+    let directory = settings.data_directory.as_path();
     let usage = |code| CliError::usage(code, error.to_string());
     let failure = |code| CliError::failed(code, error.to_string());
-    let other_port =
-        "choose other ports: `cairn devnet --port-base 7900`; or stop who is there: `cairn stop`";
     match error {
         DevnetError::SeveralNodes { .. } => usage("several-nodes").help("leave --nodes out"),
         DevnetError::Consensus { .. } => usage("mode-unsupported"),
@@ -197,6 +210,24 @@ fn cannot_start(error: &DevnetError, directory: &Path) -> CliError {
             .help("remove the directory yourself if nothing in it is needed, or use another --data-dir"),
         DevnetError::Directory { .. } => failure("cannot-open").because_of_source(error),
         DevnetError::Store(source) => super::local::cannot_open_store(source, directory),
-        DevnetError::Service(source) => serving::cannot_start(source, directory, other_port),
+        DevnetError::Service(source) => {
+            serving::cannot_start(source, directory, &other_ports(settings.port_base))
+        }
     }
+}
+
+/// How to ask for ports that are free now, above those that were asked for.
+fn other_ports(asked: u16) -> String {
+    let is_free = |base: &u16| {
+        let ports = [Some(*base), base.checked_add(API_PORT_OFFSET)];
+        ports.into_iter().all(|port| {
+            port.is_some_and(|port| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+        })
+    };
+    let bases = (1..=PORT_BASES_TRIED).map_while(|step| asked.checked_add(step * PORT_BASE_STEP));
+    let choose = match bases.into_iter().find(is_free) {
+        Some(base) => format!("choose other ports: `cairn devnet --port-base {base}`"),
+        None => "let the system choose: `cairn devnet --port-base 0`".to_owned(),
+    };
+    format!("{choose}; or stop who is there: `cairn stop`")
 }

@@ -4,8 +4,9 @@ use super::account::now_ms;
 use crate::cli::context::Context;
 use crate::failure::CliError;
 use crate::output::{self, Facts, Progress, Style, Table, coins_text, grouped, left, plural, right};
+use crate::values::parse_name;
 use cairn_core::genesis::{GENESIS_TEXT_BYTES_MAX, Genesis, GenesisDraft, GenesisError, GenesisProblem};
-use cairn_core::network::ConsensusSection;
+use cairn_core::network::{ConsensusSection, Mode};
 use cairn_core::numbers::{Amount, Height, WorkNonce};
 use cairn_wallet::development_account;
 use serde_json::json;
@@ -51,7 +52,7 @@ pub(crate) struct FileArgument {
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewArguments {
     /// What people call the network.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = parse_name)]
     name: String,
     /// What people call the coin [default: COIN].
     #[arg(long, value_name = "TEXT")]
@@ -81,13 +82,13 @@ pub(crate) struct NewArguments {
     #[arg(long)]
     fixed_difficulty: bool,
     /// How many coins block 1 brings [default: 0].
-    #[arg(long, value_name = "COINS")]
+    #[arg(long, value_name = "COINS", allow_negative_numbers = true)]
     reward: Option<String>,
     /// After how many blocks the reward halves.
     #[arg(long, value_name = "BLOCKS")]
     halving_every: Option<u64>,
     /// How many coins all blocks together bring at most.
-    #[arg(long, value_name = "COINS")]
+    #[arg(long, value_name = "COINS", allow_negative_numbers = true)]
     cap: Option<String>,
     /// Let the base fee move with demand, as a network for everybody wants it.
     #[arg(long)]
@@ -177,7 +178,8 @@ fn new(arguments: &NewArguments, json: bool) -> Result<(), CliError> {
     let file = arguments.output.clone().unwrap_or_else(|| PathBuf::from(file_name(&arguments.name)));
     let is_shown = is_standard(&file);
     if file.exists() && !arguments.force && !is_shown {
-        return Err(exists(&file));
+        let error = exists(&file);
+        return Err(error.help("give another --output; or --force replaces it, and with it the network"));
     }
     let text = toml::to_string(&settings_of(arguments)?).expect("texts and numbers are TOML");
     // The text is not the user's, so its places would say nothing.
@@ -190,7 +192,8 @@ fn new(arguments: &NewArguments, json: bool) -> Result<(), CliError> {
     if !is_shown {
         write_new(&file, &genesis.to_toml(), arguments.force)?;
     }
-    let issuance = &genesis.section().issuance;
+    let section = genesis.section();
+    let issuance = &section.issuance;
     if genesis.allocated() == Amount::ZERO && issuance.reward(Height(1)) == Amount::ZERO {
         output::warn("nobody has coins and blocks bring none: give --allocate or --reward");
     }
@@ -209,10 +212,23 @@ fn new(arguments: &NewArguments, json: bool) -> Result<(), CliError> {
         return Ok(());
     }
     output::print_line(&genesis.identity().to_string());
-    let next =
-        format!("`cairn genesis show {0}` shows it, `cairn node --genesis {0}` begins it", file.display());
-    output::note(&format!("written to {}; {next}", file.display()));
+    let name = file.display();
+    output::note(&format!("written to {name}; `cairn genesis show {name}` shows it"));
+    if let Some(flags) = miner_flags(section) {
+        output::note(&format!("this begins it: cairn node --genesis {name} {flags}"));
+    }
     Ok(())
+}
+
+/// What makes a node of the network a miner, without which no block is made; none where this release
+/// has no such node.
+fn miner_flags(section: &ConsensusSection) -> Option<&'static str> {
+    match section.mode {
+        Mode::Pow if section.network.devnet => Some("--role miner --producer alice"),
+        Mode::Pow => Some("--role miner --producer ADDRESS"),
+        Mode::PowPermit { .. } => Some("--role miner --miner-key FILE"),
+        Mode::Bft { .. } | Mode::PowFinality { .. } => None,
+    }
 }
 
 /// Whether a name stands for standard input or output.
@@ -505,5 +521,5 @@ pub(crate) fn write_new(file: &Path, text: &str, replace: bool) -> Result<(), Cl
 
 fn exists(file: &Path) -> CliError {
     CliError::failed("file-exists", format!("{} exists already", file.display()))
-        .help("give another --output, or remove the file first")
+        .help("give another name with --output, or remove the file first")
 }

@@ -7,7 +7,7 @@ mod tally;
 mod traffic;
 
 use super::context::Context;
-use super::network::{Network, fee_rates};
+use super::network::{Network, fee_rates, warn_of_published_key};
 use super::send::{Signer, next_nonce, timeout, wait_for};
 use crate::api::views::{BlockView, MempoolSize, Status};
 use crate::client::{Client, ClientError};
@@ -20,7 +20,7 @@ use cairn_core::transaction::{TRANSACTION_VERSION, TransactionBody, Transfer};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tally::{Report, Tally};
+use tally::{End, Failure, Report, Tally};
 use tokio::sync::mpsc;
 use traffic::{Batch, Circle};
 
@@ -124,16 +124,39 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
         let rates = fee_rates(&status, None);
         let circle = Circle::draw(plan.senders, network.identity(), rates)?;
         fund(&client, &network, &status, &circle, &plan, arguments, context).await?;
-        let report = drive(&client, &circle, plan).await?;
+        let (mut report, failure) = drive(&client, &circle, plan).await?;
+        report.failure = failure.as_ref().map(|failure| Failure {
+            code: failure.code().to_owned(),
+            message: failure.message().to_owned(),
+        });
         tell(&report, context.json);
-        match report.never_confirmed {
-            0 => Ok(()),
-            left => {
-                let message = format!("{} never confirmed", plural(left, "transaction"));
-                Err(CliError::failed("never-confirmed", message).told())
-            }
+        match failure {
+            None => Ok(()),
+            // The report has it already.
+            Some(failure) if context.json => Err(failure.told()),
+            Some(failure) => Err(failure),
         }
     }))
+}
+
+/// Why not everything was confirmed; none if it was.
+fn failure_of(never_confirmed: u64, held_back: Option<&str>) -> Option<CliError> {
+    let left = plural(never_confirmed, "transaction");
+    match (never_confirmed, held_back) {
+        (0, _) => None,
+        (_, Some("disk-full")) => Some(
+            CliError::failed("disk-full", format!("{left} never confirmed: the disk of the node is full"))
+                .help("make room on it: the node takes work again by itself"),
+        ),
+        (_, Some(code)) => Some(
+            CliError::failed("never-confirmed", format!("{left} never confirmed: the node said {code}"))
+                .help("`cairn mempool` shows what waits, and why"),
+        ),
+        (_, None) => Some(
+            CliError::failed("never-confirmed", format!("{left} never confirmed"))
+                .help("`cairn mempool` shows what waits, and why"),
+        ),
+    }
 }
 
 /// Gives every account of the circle what its transactions cost, and waits until they have it.
@@ -173,20 +196,21 @@ async fn fund(
         last = Some(client.submit(transaction.to_bytes()).await?.id);
         nonce += 1;
     }
+    warn_of_published_key(network, &payer, context.json);
     output::note(&format!(
         "{} are funded with {} each",
         plural(plan.senders as u64, "account"),
         network.coins(amount)
     ));
     if let Some(id) = last {
-        let final_only = status.consensus == "bft";
-        wait_for(client, id.into(), final_only, Instant::now(), plan.patience).await?;
+        wait_for(client, status, id.into(), Instant::now(), plan.patience).await?;
     }
     Ok(())
 }
 
-/// Sends everything, follows the chain, and returns what came of it.
-async fn drive(client: &Client, circle: &Circle, plan: Plan) -> Result<Report, CliError> {
+/// Sends everything, follows the chain, and returns what came of it, and why it is not all. Also where
+/// the node is gone midway there is something to tell.
+async fn drive(client: &Client, circle: &Circle, plan: Plan) -> Result<(Report, Option<CliError>), CliError> {
     let tip: Status = client.get("/v1/status").await?;
     let mut signers = Vec::new();
     let mut feeds = Vec::new();
@@ -219,20 +243,28 @@ async fn drive(client: &Client, circle: &Circle, plan: Plan) -> Result<Report, C
         .map(|batches| tokio::task::spawn_local(send_all(client.clone(), batches, plan, Rc::clone(&tally))))
         .collect();
     let mut progress = Progress::new("confirmed", plan.total.unwrap_or(0));
-    let interrupted = tokio::select! {
-        followed = follow(client, tip.height + 1, &tally, &senders, plan.patience, &mut progress) => {
-            followed?;
-            false
-        }
-        _ = tokio::signal::ctrl_c() => true,
+    let followed = tokio::select! {
+        followed = follow(client, tip.height + 1, &tally, &senders, plan.patience, &mut progress) => Some(followed),
+        _ = tokio::signal::ctrl_c() => None,
     };
     senders.iter().for_each(|sender| sender.abort());
     progress.finish();
-    if interrupted {
-        output::note("interrupted");
-    }
-    let left: Status = client.get("/v1/status").await?;
-    Ok(tally.borrow().report(interrupted, left.mempool))
+    let end = match followed {
+        Some(Ok(())) => End::Complete,
+        Some(Err(error)) => return Ok((tally.borrow().report(End::Broken, None), Some(error))),
+        None => {
+            output::note("interrupted");
+            End::Interrupted
+        }
+    };
+    let left = client.get::<Status>("/v1/status").await;
+    let tally = tally.borrow();
+    let report = tally.report(end, left.as_ref().ok().map(|status| status.mempool));
+    let failure = match left {
+        Ok(_) => failure_of(report.never_confirmed, tally.last_held_back()),
+        Err(error) => Some(error.into()),
+    };
+    Ok((report, failure))
 }
 
 /// Sends the batches of one connection, one after the other.
@@ -254,9 +286,19 @@ async fn send_all(client: Client, mut batches: mpsc::Receiver<Batch>, plan: Plan
                     let again = tally.borrow_mut().answered(&sent, &outcomes);
                     batch.keep(&again);
                 }
-                Err(ClientError::Refused { status, .. })
+                Err(ClientError::Refused { status, error })
                     if status == StatusCode::TOO_MANY_REQUESTS
-                        || status == StatusCode::SERVICE_UNAVAILABLE => {}
+                        || status == StatusCode::SERVICE_UNAVAILABLE =>
+                {
+                    tally.borrow_mut().held_back(&error.code);
+                }
+                // It goes out again: what arrived the first time is known then. Whoever follows the chain
+                // ends all this where the node is gone.
+                Err(
+                    ClientError::Unreachable { .. }
+                    | ClientError::Broken { .. }
+                    | ClientError::TimedOut { .. },
+                ) => {}
                 Err(error) => {
                     tally.borrow_mut().lost(&sent, &error.to_string());
                     batch.keep(&[]);
@@ -319,7 +361,7 @@ async fn follow(
             return Ok(());
         }
         if last.elapsed() >= patience {
-            output::warn(&format!("nothing was confirmed for {} s", patience.as_secs()));
+            output::warn(&format!("nothing was confirmed for {}", output::time_text(patience)));
             return Ok(());
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -351,13 +393,30 @@ fn tell(report: &Report, json: bool) {
     for (code, count) in &report.refused {
         facts.styled("refused", Style::Warning, format!("{} with {code}", grouped(*count)));
     }
-    if report.never_confirmed == 0 {
-        facts.styled("never confirmed", Style::Good, "none");
-    } else {
-        let MempoolSize { transactions, .. } = report.mempool;
-        let still =
-            format!("{}; {} wait in the mempool", grouped(report.never_confirmed), grouped(transactions));
-        facts.styled("never confirmed", Style::Warning, still);
+    if let (unknown @ 1.., acknowledged) =
+        (report.unknown_acknowledged + report.unknown_unanswered, report.unknown_acknowledged)
+    {
+        let unknown = format!(
+            "{}: {} acknowledged, {} without an answer",
+            grouped(unknown),
+            grouped(acknowledged),
+            grouped(report.unknown_unanswered)
+        );
+        facts.styled("unknown", Style::Warning, unknown);
+    }
+    let left = grouped(report.never_confirmed);
+    match (report.never_confirmed, report.mempool) {
+        (0, None) => {}
+        (0, Some(_)) => {
+            facts.styled("never confirmed", Style::Good, "none");
+        }
+        (_, None) => {
+            facts.styled("never confirmed", Style::Warning, left);
+        }
+        (_, Some(MempoolSize { transactions, .. })) => {
+            let still = format!("{left}; {} wait in the mempool", grouped(transactions));
+            facts.styled("never confirmed", Style::Warning, still);
+        }
     }
     facts.print();
 }

@@ -2,8 +2,8 @@
 
 use super::context::Context;
 use super::genesis;
+use super::serving::ReplayBar;
 use crate::failure::CliError;
-use crate::output;
 use crate::run::{NodeSettings, RunError, Running};
 use crate::values::parse_size;
 use cairn_core::genesis::Genesis;
@@ -79,13 +79,9 @@ pub(crate) fn cache_bytes(context: &Context) -> usize {
 /// Starts a node and shows how far the replay of its log is.
 fn start(settings: NodeSettings) -> Result<Running, CliError> {
     let directory = settings.directory.clone();
-    let mut bar: Option<output::Progress> = None;
-    let running = Running::start(settings, |progress| {
-        bar.get_or_insert_with(|| output::Progress::new("bytes replayed", progress.total)).set(progress.done);
-    });
-    if let Some(bar) = bar {
-        bar.finish();
-    }
+    let bar = ReplayBar::default();
+    let running = Running::start(settings, |progress| bar.show(progress));
+    bar.finish();
     running.map_err(|error| cannot_open(&error, &directory))
 }
 

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::network::Network;
 use crate::api::views::MempoolEntry;
 use crate::failure::CliError;
-use crate::output::{self, Style, Table, grouped, left, plural, right, short};
+use crate::output::{self, Style, Table, grouped, left, plural, right, whole};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -50,12 +50,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
 
 fn list(entries: &[MempoolEntry], network: &Network) {
     let mut table = Table::new(&[
-        left("transaction"),
-        left("from"),
+        whole("from"),
         right("nonce"),
         right("amount"),
         right("rate"),
         left("waits for"),
+        whole("transaction"),
     ]);
     for entry in entries {
         let (style, waits) = if entry.waits.reason == "ready" {
@@ -64,12 +64,12 @@ fn list(entries: &[MempoolEntry], network: &Network) {
             (Style::Warning, entry.waits.message.clone())
         };
         table.row([
-            (Style::Plain, short(&entry.id.to_string())),
-            (Style::Name, network.name_of(&entry.sender)),
+            (Style::Name, network.known_as(&entry.sender)),
             (Style::Plain, grouped(entry.nonce)),
             (Style::Strong, network.coins(entry.amount)),
             (Style::Plain, entry.max_fee_rate.to_string()),
             (style, waits),
+            (Style::Plain, entry.id.to_string()),
         ]);
     }
     table.print();

@@ -1,7 +1,7 @@
 //! `cairn mine`: blocks now, or when they are made from now on.
 
 use super::context::Context;
-use crate::api::views::{MineAnswer, MineRequest, MiningModeView};
+use crate::api::views::{MineAnswer, MineRequest, MiningModeView, MiningView, Status};
 use crate::config::MINE_CHOICES;
 use crate::failure::CliError;
 use crate::output::{self, grouped, plural};
@@ -20,6 +20,19 @@ pub(crate) struct Arguments {
     /// When to make blocks from now on.
     #[arg(long, value_name = "MODE", value_parser = clap::builder::PossibleValuesParser::new(MINE_CHOICES))]
     mode: Option<String>,
+}
+
+/// What whoever waits for a block must know: that this node makes none by itself.
+pub(crate) fn no_block_by_itself(status: &Status) -> Option<&'static str> {
+    match status.mining {
+        MiningView { producer: None, .. } => Some(
+            "this node makes no blocks: stop it and start it again with `cairn node --role miner --producer …`",
+        ),
+        MiningView { mode: MiningModeView::Manual, .. } => {
+            Some("this node makes a block only when asked; in another terminal: `cairn mine`")
+        }
+        MiningView { .. } => None,
+    }
 }
 
 /// The mode with a name; the names are those of the interface.

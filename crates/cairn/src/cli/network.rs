@@ -140,15 +140,19 @@ impl Network {
         })
     }
 
-    /// The text of an address: its published name on a development network, else the address.
-    pub(crate) fn name_of(&self, address: &str) -> String {
+    /// What a list says of an address: its published name on a development network, else the address,
+    /// whole, so that it can be copied.
+    pub(crate) fn known_as(&self, address: &str) -> String {
         if self.prefix().is_ok_and(|prefix| Address::default().to_text(&prefix) == address) {
             return "nobody".to_owned();
         }
-        match self.development_name(address) {
-            Some(name) => name.to_owned(),
-            None => short(address),
-        }
+        self.development_name(address).map_or_else(|| address.to_owned(), str::to_owned)
+    }
+
+    /// The same within a sentence, where a whole address would hide the rest.
+    pub(crate) fn name_of(&self, address: &str) -> String {
+        let name = self.known_as(address);
+        if name == address { short(address) } else { name }
     }
 
     /// The published name of an address on a development network.
@@ -188,13 +192,20 @@ impl Network {
         if self.devnet
             && let Some(key) = development_account(from)
         {
-            warn(&format!("{from} is a published development key: never use it on a real network"));
             return Ok(key);
         }
         // Whoever mistyped a name is told so; an address is an account whose key is not here.
         let address = self.account(from)?.to_text(&self.prefix()?);
         Err(CliError::usage("no-key", format!("the key of {} is not here", short(&address)))
             .help("give the file that holds it: `--key-file FILE`"))
+    }
+}
+
+/// Tells people, once, that the key they have used is known to everybody.
+pub(crate) fn warn_of_published_key(network: &Network, key: &SigningKey, json: bool) {
+    let used = development_accounts().find(|(_, published)| published.address() == key.address());
+    if let Some((name, _)) = used.filter(|_| network.devnet && !json) {
+        warn(&format!("the key of {name} is published: never use it on a real network"));
     }
 }
 
@@ -279,5 +290,7 @@ mod tests {
         let text = bob.to_text(&AddressPrefix::new("cairn").unwrap());
         assert_eq!(network(true).name_of(&text), "bob");
         assert_eq!(network(false).name_of(&text), short(&text));
+        assert_eq!(network(true).known_as(&text), "bob");
+        assert_eq!(network(false).known_as(&text), text);
     }
 }

@@ -3,13 +3,14 @@
 use super::context::Context;
 use super::local::{Local, LocalArguments, cache_bytes, keep_genesis};
 use super::network::{Network, read_key};
-use super::serving;
+use super::serving::{self, ReplayBar};
 use crate::api::render::to_mining_mode;
 use crate::config::{MINE_CHOICES, ROLE_CHOICES};
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style};
 use crate::run::NodeSettings;
 use crate::run::service::{self, Ready, ServiceSettings};
+use crate::values::parse_name;
 use cairn_core::address::Address;
 use cairn_core::genesis::Genesis;
 use cairn_core::network::Mode;
@@ -34,7 +35,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ROLE", value_parser = PossibleValuesParser::new(ROLE_CHOICES))]
     role: Option<String>,
     /// What the node is called.
-    #[arg(long, value_name = "NAME", default_value = "node")]
+    #[arg(long, value_name = "NAME", default_value = "node", allow_hyphen_values = true, value_parser = parse_name)]
     name: String,
     /// Where its HTTP interface listens; port 0 asks the system for one.
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -94,17 +95,19 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
         faucet: None,
         runtime_directory: context.directories.runtime.clone(),
     };
-    let mut bar: Option<output::Progress> = None;
-    let bar = &mut bar;
-    let replayed = |progress: crate::run::Progress| {
-        bar.get_or_insert_with(|| output::Progress::new("bytes replayed", progress.total)).set(progress.done);
-    };
-    let served = service::run(service, replayed, |ready| {
-        if let Err(error) = keep_genesis(&genesis, &directory) {
-            output::warn(&format!("later starts need --genesis: {}", error.message()));
-        }
-        tell_ready(ready, &genesis, &directory, context.json);
-    });
+    let bar = ReplayBar::default();
+    let served = service::run(
+        service,
+        |progress| bar.show(progress),
+        |ready| {
+            bar.finish();
+            if let Err(error) = keep_genesis(&genesis, &directory) {
+                output::warn(&format!("later starts need --genesis: {}", error.message()));
+            }
+            tell_ready(ready, &genesis, &directory, context.json);
+        },
+    );
+    bar.finish();
     let other_port = "choose another: `--api-bind 127.0.0.1:0` asks the system for one";
     served.map_err(|error| serving::cannot_start(&error, &directory, other_port))
 }

@@ -1,12 +1,13 @@
 //! `cairn send`: build, sign here, submit, and wait if asked to.
 
 use super::context::Context;
-use super::network::{Network, fee_rates};
+use super::mine::no_block_by_itself;
+use super::network::{Network, fee_rates, warn_of_published_key};
 use crate::api::views::{AccountView, Status, TransactionState, TransactionStatus, WaitView};
 use crate::client::{Client, ClientError};
 use crate::failure::CliError;
-use crate::output::{self, Style, plural};
-use crate::values::parse_data;
+use crate::output::{self, Style};
+use crate::values::{parse_count, parse_data};
 use cairn_core::codec::Encode as _;
 use cairn_core::hash::TransactionId;
 use cairn_core::numbers::{Amount, FeeRate, Height, Nonce};
@@ -60,13 +61,13 @@ pub(crate) struct Payment {
     #[arg(long, value_name = "TEXT|0xHEX|base64:…")]
     pub(crate) data: Option<String>,
     /// What to pay for a unit of weight, in base units; left out, what the network asks.
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = parse_count)]
     pub(crate) fee_rate: Option<u64>,
     /// The last block that may hold the transaction.
-    #[arg(long, value_name = "HEIGHT")]
+    #[arg(long, value_name = "HEIGHT", allow_negative_numbers = true, value_parser = parse_count)]
     pub(crate) valid_until: Option<u64>,
     /// The nonce; left out, the one behind all that waits.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_count)]
     pub(crate) nonce: Option<u64>,
 }
 
@@ -123,8 +124,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
         let body = arguments.payment.body(&network, next_nonce_of(&account), rates)?;
         check_balance(&account, &body, &network)?;
         let transaction = key.sign(&body, &network.identity());
-        submit(&client, &network, &status, &transaction, arguments.wait.then_some(timeout), context.json)
-            .await
+        let wait = arguments.wait.then_some(timeout);
+        submit(&client, &network, &status, &transaction, wait, context.json).await?;
+        warn_of_published_key(&network, &key, context.json);
+        Ok(())
     })
 }
 
@@ -176,6 +179,9 @@ pub(crate) async fn submit(
     wait: Option<Duration>,
     json: bool,
 ) -> Result<(), CliError> {
+    if let Some(fee) = fee_above_amount(transaction, status) {
+        output::warn(&format!("the fee is {}, more than what is sent", network.coins(fee)));
+    }
     let started = Instant::now();
     let submitted = client.submit(transaction.to_bytes()).await?;
     let Some(timeout) = wait else {
@@ -185,37 +191,42 @@ pub(crate) async fn submit(
             tell(network, transaction, &submitted.id.to_string());
             let later = format!("`cairn tx {}` tells when it is in one", submitted.id);
             // Whoever leaves a gap or pays too little should hear so now, and not wonder later.
-            let status = client.get::<TransactionStatus>(&format!("/v1/transactions/{}", submitted.id)).await;
-            match status.ok().and_then(|status| status.waits).filter(|waits| waits.reason != "ready") {
+            let sent = client.get::<TransactionStatus>(&format!("/v1/transactions/{}", submitted.id)).await;
+            match sent.ok().and_then(|sent| sent.waits).filter(|waits| waits.reason != "ready") {
                 Some(waits) => output::warn(&format!("no block can take it yet: {}; {later}", waits.message)),
-                None => output::note(&format!("it waits for a block: {later}")),
+                None => match no_block_by_itself(status) {
+                    Some(no_block) => output::note(&format!("it waits for a block: {no_block}")),
+                    None => output::note(&format!("it waits for a block: {later}")),
+                },
             }
         }
         return Ok(());
     };
-    let id = submitted.id.into();
-    let until_final = status.consensus == "bft";
     // Whoever stops waiting must still know what was sent.
     if !json {
         output::note(&format!("sent as {}; waiting for a block that holds it", submitted.id));
     }
-    let confirmed = wait_for(client, id, until_final, started, timeout).await?;
+    let confirmed = wait_for(client, status, submitted.id.into(), started, timeout).await?;
     if json {
         output::print_json(&confirmed);
         return Ok(());
     }
     tell(network, transaction, &submitted.id.to_string());
     let height = confirmed.height.unwrap_or_default();
-    let passed = started.elapsed();
-    let passed = if passed.as_secs() == 0 {
-        format!("{} ms", passed.as_millis())
-    } else {
-        format!("{:.1} s", passed.as_secs_f64())
-    };
+    let passed = output::time_text(started.elapsed());
     let mark = Style::Good.paint("confirmed", output::colours_on_stdout());
     let fee = confirmed.fee.map_or_else(String::new, |fee| format!(", fee {}", network.coins(fee)));
     output::print_line(&format!("{mark} in block {} after {passed}{fee}", output::grouped(height)));
     Ok(())
+}
+
+/// The fee under the base fee of now, where it is more than all that is sent.
+fn fee_above_amount(transaction: &Transaction, status: &Status) -> Option<Amount> {
+    let base_fee = FeeRate::from(status.fees.base_fee);
+    let rate = base_fee.0.checked_add(transaction.body.tip_rate(base_fee)?.0)?;
+    let fee = transaction.weight().checked_fee(FeeRate(rate))?;
+    let sent = Amount::checked_sum(transaction.body.transfers.iter().map(|transfer| transfer.amount))?;
+    (fee > sent).then_some(fee)
 }
 
 /// Says what was sent, and under which id.
@@ -234,15 +245,21 @@ fn tell(network: &Network, transaction: &Transaction, id: &str) {
     output::print_line(id);
 }
 
-/// Waits until a transaction is in a block, or final.
+/// Waits until a transaction is in a block, or final under `bft`. `status` is how the node is: where
+/// it makes no blocks by itself, that is said before, and again where nothing came.
 pub(crate) async fn wait_for(
     client: &Client,
+    status: &Status,
     id: TransactionId,
-    until_final: bool,
     started: Instant,
     timeout: Duration,
 ) -> Result<TransactionStatus, CliError> {
     let path = format!("/v1/transactions/{id}");
+    let until_final = status.consensus == "bft";
+    let no_block = no_block_by_itself(status);
+    if let Some(no_block) = no_block {
+        output::warn(no_block);
+    }
     loop {
         let waits = match client.get::<TransactionStatus>(&path).await {
             Ok(status) => match status.status {
@@ -258,15 +275,16 @@ pub(crate) async fn wait_for(
             Err(error) => return Err(error.into()),
         };
         if started.elapsed() >= timeout {
-            let waited = plural(timeout.as_secs(), "second");
+            let waited = output::time_text(timeout);
             let message = format!("transaction {id} is not in a block after {waited}");
             let failure = CliError::timed_out("not-confirmed", message);
-            return Err(match waits {
-                Some(WaitView { message: why, .. }) => {
-                    failure.help(format!("it still waits: {why}; `cairn tx {id}` tells how it is"))
-                }
-                None => failure.help(format!("it still waits: `cairn tx {id}` tells how it is")),
-            });
+            let why = match (&waits, no_block) {
+                // Nothing is wrong with it: only the block is missing.
+                (Some(WaitView { reason, .. }), Some(no_block)) if reason == "ready" => no_block,
+                (Some(WaitView { message, .. }), _) => message,
+                (None, _) => "in a block, which is not final",
+            };
+            return Err(failure.help(format!("it still waits: {why}; `cairn tx {id}` tells how it is")));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -4,6 +4,7 @@ use super::local::cannot_open;
 use crate::failure::CliError;
 use crate::output;
 use crate::run::service::ServiceError;
+use std::cell::RefCell;
 use std::path::Path;
 
 /// Sends the log to stderr, filtered.
@@ -18,6 +19,25 @@ pub(crate) fn log(filter: &str) -> Result<(), CliError> {
     // Where a subscriber is set already, that one goes on.
     let _ = subscriber.try_init();
     Ok(())
+}
+
+/// The bar that shows how far the replay of a log is, until the node is ready or has failed.
+#[derive(Debug, Default)]
+pub(crate) struct ReplayBar(RefCell<Option<output::Progress>>);
+
+impl ReplayBar {
+    /// The replay stands there.
+    pub(crate) fn show(&self, progress: crate::run::Progress) {
+        let mut bar = self.0.borrow_mut();
+        bar.get_or_insert_with(|| output::Progress::new("bytes replayed", progress.total)).set(progress.done);
+    }
+
+    /// Takes the bar away, so that what is said next stands alone.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = self.0.take() {
+            bar.finish();
+        }
+    }
 }
 
 /// Why a node could not be started; `other_port` says how to ask for another port.

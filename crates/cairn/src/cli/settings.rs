@@ -37,11 +37,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), CliError> 
         output::print_json(&Value::Object(shown.collect::<Map<_, _>>()));
         return Ok(());
     }
-    let mut table = if *origin {
-        Table::new(&[left("key"), left("value"), left("set by")])
-    } else {
-        Table::new(&[left("key"), left("value"), left("")])
-    };
+    let mut table = Table::new(&[left("key"), left("value"), left("set by")]);
     for setting in SETTINGS {
         let (style, value) = match settings.get(setting.key) {
             Some(value) => (Style::Plain, value.to_owned()),

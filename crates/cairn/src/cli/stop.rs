@@ -7,14 +7,16 @@ use crate::failure::CliError;
 use crate::output::{self, Style};
 use crate::paths::{is_alive, running_nodes};
 use serde_json::json;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How often a waiting command looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   cairn stop
+  cairn stop --node http://127.0.0.1:7780
 
 The node writes what it has and ends; whatever it acknowledged is on disk already.")]
 pub(crate) struct Arguments {
@@ -41,13 +43,20 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
             });
         }
     }
-    let (url, record) = find_node(context.settings.get("node"), &running)?;
+    let (url, record) = find_node(context.settings.get("node"), &running).map_err(|error| {
+        let first = running.first().map_or("URL", |node| node.api.as_str());
+        match error.code() {
+            "several-nodes" => error.help(format!("say which: `cairn stop --node {first}`")),
+            _ => error,
+        }
+    })?;
     let Some(node) = record else {
         let message = format!("{} is no node that runs here", url.as_str());
         return Err(CliError::failed("not-here", message).help("stop it on the machine where it runs"));
     };
     // Asked over its interface and not by a signal: a process that merely has its number is left alone.
-    let client = Client::new(url, Some(node.token_file.clone()));
+    let named = context.settings.get("token_file").map(PathBuf::from);
+    let client = Client::new(url, Some(named.unwrap_or_else(|| node.token_file.clone())));
     context.block_on(async {
         let _: ShutdownAnswer = client.command("/v1/shutdown", &json!({})).await?;
         Ok(())

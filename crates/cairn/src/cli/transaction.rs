@@ -6,7 +6,7 @@
 use super::account::now_ms;
 use super::block::readable;
 use super::context::Context;
-use super::network::{Network, fee_rates};
+use super::network::{Network, fee_rates, warn_of_published_key};
 use super::send::{Payment, Signer, next_nonce, submit, timeout};
 use crate::api::views::{BodyView, Hash, SignedTransaction, TransactionState, TransactionStatus};
 use crate::api::{input, render};
@@ -16,7 +16,6 @@ use cairn_core::hash::TransactionId;
 use cairn_core::numbers::{FeeRate, Height};
 use cairn_core::signature::{SignedMessage, Witness, verify};
 use cairn_core::transaction::{Transaction, TransactionBody};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -124,8 +123,7 @@ struct SignedFile {
 }
 
 /// Either file: the signed one is told by its transaction.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 enum AnyFile {
     Signed(Box<SignedFile>),
     Unsigned(Box<UnsignedFile>),
@@ -171,7 +169,14 @@ fn build(arguments: &BuildArguments, context: &Context) -> Result<(), CliError> 
 }
 
 fn sign(arguments: &SignArguments, context: &Context) -> Result<(), CliError> {
-    let UnsignedFile { network, sender, body } = read(&arguments.file, "an unsigned transaction")?;
+    let UnsignedFile { network, sender, body } = match read(&arguments.file)? {
+        AnyFile::Unsigned(file) => *file,
+        AnyFile::Signed(_) => {
+            let name = arguments.file.display();
+            return Err(CliError::failed("already-signed", format!("{name} is signed already"))
+                .help(format!("send it: `cairn tx submit {name}`")));
+        }
+    };
     let key_file = arguments.signer.key_file(context);
     let key = network.signer(arguments.signer.from.as_deref(), key_file.as_deref())?;
     let prefix = network.prefix()?;
@@ -187,12 +192,22 @@ fn sign(arguments: &SignArguments, context: &Context) -> Result<(), CliError> {
     let id = body_of_file.id(&network.identity(), &key.address());
     let witness = render::witness_view(&key.sign(&body_of_file, &network.identity()).witness);
     let transaction = SignedTransaction { body, witness };
-    write(&SignedFile { network, sender, id: id.into(), transaction }, arguments.output.as_deref())
+    let file = SignedFile { network, sender, id: id.into(), transaction };
+    write(&file, arguments.output.as_deref())?;
+    warn_of_published_key(&file.network, &key, context.json);
+    Ok(())
 }
 
 fn submit_file(arguments: &SubmitArguments, context: &Context) -> Result<(), CliError> {
     let timeout = timeout(arguments.timeout.as_deref(), context)?;
-    let file: SignedFile = read(&arguments.file, "a signed transaction")?;
+    let file = match read(&arguments.file)? {
+        AnyFile::Signed(file) => file,
+        AnyFile::Unsigned(_) => {
+            let name = arguments.file.display();
+            return Err(CliError::failed("not-signed", format!("{name} is not signed"))
+                .help(format!("sign it first: `cairn tx sign {name} --from NAME --output signed.json`")));
+        }
+    };
     let transaction = transaction_of(&file)?;
     let client = context.client()?;
     context.block_on(async {
@@ -212,7 +227,7 @@ fn submit_file(arguments: &SubmitArguments, context: &Context) -> Result<(), Cli
 }
 
 fn show_file(file: &Path, json: bool) -> Result<(), CliError> {
-    let (network, sender, body, signed) = match read(file, "a transaction, signed or not")? {
+    let (network, sender, body, signed) = match read(file)? {
         AnyFile::Signed(file) => {
             let transaction = transaction_of(&file)?;
             (file.network.clone(), file.sender.clone(), transaction.body, Some(transaction.witness))
@@ -253,8 +268,12 @@ fn show_file(file: &Path, json: bool) -> Result<(), CliError> {
 
 fn look_up(id: &str, context: &Context) -> Result<(), CliError> {
     let id: TransactionId = id.parse().map_err(|error: cairn_core::hash::HashParseError| {
-        CliError::usage("bad-id", format!("`{}` is no id: {error}", output::short(id)))
-            .help("the steps are build, sign, submit and show")
+        let is_part = id.chars().all(|it| it.is_ascii_hexdigit() || "….".contains(it));
+        let help = match is_part {
+            true => "give all 64 digits: lists show them whole",
+            false => "give an id, or one of the steps build, sign, submit and show",
+        };
+        CliError::usage("bad-id", format!("`{}` is no id: {error}", output::short(id))).help(help)
     })?;
     let client = context.client()?;
     context.block_on(async {
@@ -347,8 +366,8 @@ fn transaction_of(file: &SignedFile) -> Result<Transaction, CliError> {
     Ok(transaction)
 }
 
-/// Reads a JSON file, or standard input if it is called `-`.
-fn read<T: DeserializeOwned>(file: &Path, what: &str) -> Result<T, CliError> {
+/// Reads either file, or standard input if it is called `-`.
+fn read(file: &Path) -> Result<AnyFile, CliError> {
     let name = file.display().to_string();
     let mut text = String::new();
     let done = if super::genesis::is_standard(file) {
@@ -359,13 +378,23 @@ fn read<T: DeserializeOwned>(file: &Path, what: &str) -> Result<T, CliError> {
     done.map_err(|error| {
         CliError::failed("unreadable-file", format!("{name} cannot be read")).because(&error)
     })?;
-    serde_json::from_str(&text).map_err(|error| {
-        let failure = CliError::failed("bad-file", format!("{name} is not {what}"));
+    parse(&text).map_err(|error| {
+        let failure = CliError::failed("bad-file", format!("{name} is no transaction, signed or not"));
         match offset(&text, error.line(), error.column()) {
             Some(at) => failure.at(&name, &text, at..at, error.to_string()),
             None => failure.because(&error),
         }
     })
+}
+
+fn parse(text: &str) -> Result<AnyFile, serde_json::Error> {
+    let value: serde_json::Value = serde_json::from_str(text)?;
+    // Read from the text again, so that what is wrong has its line.
+    if value.get("transaction").is_some() {
+        serde_json::from_str(text).map(|file| AnyFile::Signed(Box::new(file)))
+    } else {
+        serde_json::from_str(text).map(|file| AnyFile::Unsigned(Box::new(file)))
+    }
 }
 
 /// Where a line and a column are, both counted from 1 as JSON errors do; none if they say nothing.
@@ -454,9 +483,9 @@ mod tests {
     #[test]
     fn either_file_is_told_by_its_content() {
         let text = serde_json::to_string(&unsigned()).unwrap();
-        assert!(matches!(serde_json::from_str(&text), Ok(AnyFile::Unsigned(_))));
+        assert!(matches!(parse(&text), Ok(AnyFile::Unsigned(_))));
         let text = serde_json::to_string(&signed(unsigned())).unwrap();
-        assert!(matches!(serde_json::from_str(&text), Ok(AnyFile::Signed(_))));
+        assert!(matches!(parse(&text), Ok(AnyFile::Signed(_))));
     }
 
     #[test]

@@ -12,8 +12,8 @@ const TIMES_MAX: usize = 1_000_000;
 #[derive(Debug)]
 pub(super) struct Tally {
     started: Instant,
-    /// What was sent and is in no block yet, with the time when it was sent first.
-    waiting: HashMap<[u8; 32], Instant>,
+    /// What was sent and is in no block yet.
+    waiting: HashMap<[u8; 32], Sent>,
     accepted: u64,
     accepted_at: Instant,
     confirmed: u64,
@@ -24,6 +24,28 @@ pub(super) struct Tally {
     refused: BTreeMap<String, u64>,
     /// How many were refused for good.
     rejected: u64,
+    /// Why the node took nothing when it was asked last; none if it took something.
+    held_back: Option<String>,
+}
+
+/// A transaction that was sent.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    /// When it was sent first.
+    at: Instant,
+    /// Whether the node said that it has it.
+    is_acknowledged: bool,
+}
+
+/// How a load ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Everything was sent, and waited for.
+    Complete,
+    /// The user ended it.
+    Interrupted,
+    /// The node was gone.
+    Broken,
 }
 
 /// What came of a load.
@@ -39,7 +61,22 @@ pub(super) struct Report {
     pub(super) seconds: f64,
     pub(super) refused: BTreeMap<String, u64>,
     pub(super) never_confirmed: u64,
-    pub(super) mempool: MempoolSize,
+    /// How many the node had acknowledged when it was gone, and nobody saw in a block.
+    pub(super) unknown_acknowledged: u64,
+    /// How many got no answer before the node was gone.
+    pub(super) unknown_unanswered: u64,
+    /// What waits at the end; none if nobody could say.
+    pub(super) mempool: Option<MempoolSize>,
+    /// Why not everything was confirmed, if it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<Failure>,
+}
+
+/// Why a load failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Failure {
+    pub(super) code: String,
+    pub(super) message: String,
 }
 
 impl Tally {
@@ -56,6 +93,7 @@ impl Tally {
             times_ms: Vec::new(),
             refused: BTreeMap::new(),
             rejected: 0,
+            held_back: None,
         }
     }
 
@@ -63,7 +101,7 @@ impl Tally {
     pub(super) fn sent(&mut self, ids: &[[u8; 32]]) {
         let now = Instant::now();
         for id in ids {
-            self.waiting.entry(*id).or_insert(now);
+            self.waiting.entry(*id).or_insert(Sent { at: now, is_acknowledged: false });
         }
     }
 
@@ -78,17 +116,38 @@ impl Tally {
         for (place, id) in ids.iter().enumerate() {
             match outcomes.get(place) {
                 Some(None) => {
-                    self.accepted += 1;
                     self.accepted_at = Instant::now();
+                    self.accept(id);
                 }
                 // An answer that got lost on its way, and the second time the transaction was there already.
-                Some(Some((code, _))) if code == "already-known" => self.accepted += 1,
-                Some(Some((code, rule))) if is_for_now(code, rule.as_deref()) => again.push(place),
+                Some(Some((code, _))) if code == "already-known" => self.accept(id),
+                Some(Some((code, rule))) if is_for_now(code, rule.as_deref()) => {
+                    self.held_back(code);
+                    again.push(place);
+                }
                 Some(Some((code, _))) => self.refuse(id, code),
                 None => self.refuse(id, "no answer"),
             }
         }
         again
+    }
+
+    fn accept(&mut self, id: &[u8; 32]) {
+        self.accepted += 1;
+        self.held_back = None;
+        if let Some(sent) = self.waiting.get_mut(id) {
+            sent.is_acknowledged = true;
+        }
+    }
+
+    /// The node takes nothing for now, for the reason with this code.
+    pub(super) fn held_back(&mut self, code: &str) {
+        self.held_back = Some(code.to_owned());
+    }
+
+    /// Why the node took nothing when it was asked last.
+    pub(super) fn last_held_back(&self) -> Option<&str> {
+        self.held_back.as_deref()
     }
 
     /// Nobody knows what became of these, unless they show up in a block.
@@ -109,7 +168,7 @@ impl Tally {
         for id in ids {
             let Some(sent) = self.waiting.remove(&id) else { continue };
             ours += 1;
-            let time = u64::try_from(now.duration_since(sent).as_millis()).unwrap_or(u64::MAX);
+            let time = u64::try_from(now.duration_since(sent.at).as_millis()).unwrap_or(u64::MAX);
             if self.times_ms.len() < TIMES_MAX {
                 self.times_ms.push(time);
             } else if let Some(oldest) =
@@ -135,11 +194,18 @@ impl Tally {
         self.waiting.len()
     }
 
-    /// What came of it all. Of a load that was interrupted, what still waits is not held against the node.
-    pub(super) fn report(&self, interrupted: bool, mempool: MempoolSize) -> Report {
+    /// What came of it all. Of a load that was interrupted, what still waits is not held against the
+    /// node; where the node was gone, nobody knows what became of it.
+    pub(super) fn report(&self, end: End, mempool: Option<MempoolSize>) -> Report {
         let mut times = self.times_ms.clone();
         times.sort_unstable();
-        let waiting = if interrupted { 0 } else { self.waiting.len() as u64 };
+        let all = self.waiting.len() as u64;
+        let acknowledged = self.waiting.values().filter(|sent| sent.is_acknowledged).count() as u64;
+        let (waiting, unknown_acknowledged, unknown_unanswered) = match end {
+            End::Complete => (all, 0, 0),
+            End::Interrupted => (0, 0, 0),
+            End::Broken => (0, acknowledged, all - acknowledged),
+        };
         Report {
             accepted: self.accepted,
             accepted_per_second: per_second(self.accepted, self.accepted_at - self.started),
@@ -150,6 +216,9 @@ impl Tally {
             max_ms: times.last().copied().unwrap_or(0),
             seconds: (self.confirmed_at - self.started).as_secs_f64(),
             never_confirmed: waiting + self.rejected,
+            unknown_acknowledged,
+            unknown_unanswered,
+            failure: None,
             refused: self.refused.clone(),
             mempool,
         }
@@ -177,8 +246,6 @@ fn per_second(count: u64, time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const NOBODY: MempoolSize = MempoolSize { transactions: 0, bytes: 0 };
-
     fn ids(count: u8) -> Vec<[u8; 32]> {
         (0..count).map(|it| [it; 32]).collect()
     }
@@ -190,9 +257,9 @@ mod tests {
         assert_eq!(tally.answered(&ids(3), &[None, None, None]), [0usize; 0]);
         assert_eq!(tally.confirmed(ids(2).into_iter()), 2);
         assert_eq!(tally.confirmed(ids(2).into_iter()), 0);
-        let report = tally.report(false, NOBODY);
+        let report = tally.report(End::Complete, None);
         assert_eq!((report.accepted, report.confirmed, report.never_confirmed), (3, 2, 1));
-        assert_eq!(tally.report(true, NOBODY).never_confirmed, 0);
+        assert_eq!(tally.report(End::Interrupted, None).never_confirmed, 0);
     }
 
     #[test]
@@ -204,9 +271,30 @@ mod tests {
             [refusal("sender-queue-full", Some("MEM-3")), refusal("wrong-signature", Some("TX-9")), None];
         assert_eq!(tally.answered(&ids(3), &outcomes), [0]);
         tally.confirmed([[2; 32]].into_iter());
-        let report = tally.report(false, NOBODY);
+        let report = tally.report(End::Complete, None);
         assert_eq!(report.refused, BTreeMap::from([("wrong-signature".to_owned(), 1)]));
         assert_eq!(tally.waiting_count(), 1);
+    }
+
+    #[test]
+    fn of_a_node_that_is_gone_everything_is_counted_once() {
+        let mut tally = Tally::start();
+        tally.sent(&ids(5));
+        tally.answered(&ids(3), &[None, None, None]);
+        tally.confirmed([[0; 32]].into_iter());
+        let report = tally.report(End::Broken, None);
+        assert_eq!((report.accepted, report.confirmed, report.never_confirmed), (3, 1, 0));
+        assert_eq!((report.unknown_acknowledged, report.unknown_unanswered), (2, 2));
+    }
+
+    #[test]
+    fn why_nothing_is_taken_is_known_until_something_is() {
+        let mut tally = Tally::start();
+        tally.sent(&ids(2));
+        tally.held_back("disk-full");
+        assert_eq!(tally.last_held_back(), Some("disk-full"));
+        tally.answered(&ids(1), &[None]);
+        assert_eq!(tally.last_held_back(), None);
     }
 
     #[test]
