@@ -203,7 +203,7 @@ fn greet(json: bool) -> Result<(), CliError> {
     let next: &[(&str, &str)] = if nodes.is_empty() {
         lines.push("No node runs here. What to do next:".to_owned());
         &[
-            ("cairn devnet", "a network of your own, with coins to play with"),
+            ("cairn devnet", "a network of your own, with coins"),
             ("cairn genesis new --name mycoin", "the file that begins a coin of your own"),
             ("cairn node --genesis FILE", "a node of an existing network"),
             ("cairn --help", "all commands"),

@@ -74,14 +74,14 @@ fn list(blocks: &[BlockSummary], network: &Network, json: bool) {
     }
     let now = now_ms();
     let mut table =
-        Table::new(&[right("height"), left("made"), right("transactions"), whole("producer"), whole("id")]);
+        Table::new(&[right("height"), left("made"), right("transactions"), whole("id"), whole("producer")]);
     for block in blocks {
         table.row([
             (Style::Strong, grouped(block.height)),
             (Style::Faint, output::ago(now, block.time_ms)),
             (Style::Plain, grouped(block.transaction_count.into())),
-            (Style::Name, network.known_as(&block.producer)),
             (Style::Plain, block.id.to_string()),
+            (Style::Name, network.known_as(&block.producer)),
         ]);
     }
     table.print();

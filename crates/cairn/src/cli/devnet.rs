@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::config::MINE_CHOICES;
 use crate::devnet::{self, API_PORT_OFFSET, DevnetError, DevnetSettings, PORT_BASE};
 use crate::failure::CliError;
-use crate::output::{self, Facts, Style, Table, ago, coins_text, grouped, left, right};
+use crate::output::{self, Facts, Style, Table, ago, coins_text, grouped, left, right, whole};
 use crate::values::{NodeUrl, parse_duration};
 use cairn_node::MiningMode;
 use clap::builder::PossibleValuesParser;
@@ -120,14 +120,14 @@ fn welcome(ready: &DevnetReady, ephemeral: bool, is_manual: bool) {
     let mut facts = Facts::default();
     facts.add("network", &ready.network);
     facts.add("identity", ready.identity.to_string());
-    let kept = if ephemeral { "gone when this ends" } else { "kept; `cairn devnet --reset` begins anew" };
-    facts.add("chain", format!("{} ({kept})", ready.data_dir));
+    facts.add("chain", &ready.data_dir);
+    facts.add("kept", if ephemeral { "no" } else { "yes; `cairn devnet --reset` begins anew" });
     for node in &ready.nodes {
         facts.styled("interface", Style::Name, &node.api);
     }
     facts.print();
     output::print_line("");
-    let mut table = Table::new(&[left("account"), right("coins at the start"), left("address")]);
+    let mut table = Table::new(&[left("account"), right("coins at the start"), whole("address")]);
     for account in &ready.accounts {
         table.row([
             (Style::Name, account.name.clone()),

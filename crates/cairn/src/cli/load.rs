@@ -251,7 +251,11 @@ async fn drive(client: &Client, circle: &Circle, plan: Plan) -> Result<(Report, 
     progress.finish();
     let end = match followed {
         Some(Ok(())) => End::Complete,
-        Some(Err(error)) => return Ok((tally.borrow().report(End::Broken, None), Some(error))),
+        Some(Err(error)) => {
+            let tally = tally.borrow();
+            let report = Report { never_sent: never_sent(&plan, &tally), ..tally.report(End::Broken, None) };
+            return Ok((report, Some(error)));
+        }
         None => {
             output::note("interrupted");
             End::Interrupted
@@ -259,12 +263,18 @@ async fn drive(client: &Client, circle: &Circle, plan: Plan) -> Result<(Report, 
     };
     let left = client.get::<Status>("/v1/status").await;
     let tally = tally.borrow();
-    let report = tally.report(end, left.as_ref().ok().map(|status| status.mempool));
+    let mempool = left.as_ref().ok().map(|status| status.mempool);
+    let report = Report { never_sent: never_sent(&plan, &tally), ..tally.report(end, mempool) };
     let failure = match left {
         Ok(_) => failure_of(report.never_confirmed, tally.last_held_back()),
         Err(error) => Some(error.into()),
     };
     Ok((report, failure))
+}
+
+/// How many of those that were planned did not go out.
+fn never_sent(plan: &Plan, tally: &Tally) -> u64 {
+    plan.total.map_or(0, |total| total.saturating_sub(tally.sent_count()))
 }
 
 /// Sends the batches of one connection, one after the other.
@@ -417,6 +427,9 @@ fn tell(report: &Report, json: bool) {
             let still = format!("{left}; {} wait in the mempool", grouped(transactions));
             facts.styled("never confirmed", Style::Warning, still);
         }
+    }
+    if report.never_sent > 0 {
+        facts.styled("never sent", Style::Warning, grouped(report.never_sent));
     }
     facts.print();
 }

@@ -204,7 +204,8 @@ pub(crate) async fn submit(
     };
     // Whoever stops waiting must still know what was sent.
     if !json {
-        output::note(&format!("sent as {}; waiting for a block that holds it", submitted.id));
+        output::note(&format!("sent as {}", submitted.id));
+        output::note("waiting for a block that holds it");
     }
     let confirmed = wait_for(client, status, submitted.id.into(), started, timeout).await?;
     if json {

@@ -79,7 +79,7 @@ impl Table {
                 let ((style, value), (faint, name)) = (cell(*place), heading(*place));
                 if !value.is_empty() {
                     let name = faint.paint(&format!("{name:<name_width$}"), colours);
-                    text.push_str(&format!("    {name}  {}\n", style.paint(value, colours)));
+                    text.push_str(&format!("  {name}  {}\n", style.paint(value, colours)));
                 }
             }
         }
@@ -225,11 +225,8 @@ mod tests {
         let cells = [(Style::Strong, "7"), (Style::Plain, "0123456789"), (Style::Name, "alice")];
         table.row(cells.map(|(style, text)| (style, text.to_owned())));
         assert_eq!(table.to_text(false, 80), "height  id          producer\n     7  0123456789  alice\n");
-        assert_eq!(table.to_text(false, 20), "height  id\n     7  0123456789\n    producer  alice\n");
-        assert_eq!(
-            table.to_text(false, 10),
-            "height\n     7\n    id        0123456789\n    producer  alice\n"
-        );
+        assert_eq!(table.to_text(false, 20), "height  id\n     7  0123456789\n  producer  alice\n");
+        assert_eq!(table.to_text(false, 10), "height\n     7\n  id        0123456789\n  producer  alice\n");
     }
 
     #[test]

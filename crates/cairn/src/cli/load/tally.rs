@@ -65,6 +65,8 @@ pub(super) struct Report {
     pub(super) unknown_acknowledged: u64,
     /// How many got no answer before the node was gone.
     pub(super) unknown_unanswered: u64,
+    /// How many were not sent at all, because the load ended before.
+    pub(super) never_sent: u64,
     /// What waits at the end; none if nobody could say.
     pub(super) mempool: Option<MempoolSize>,
     /// Why not everything was confirmed, if it was not.
@@ -189,6 +191,11 @@ impl Tally {
         self.confirmed
     }
 
+    /// How many were sent at all, whatever became of them.
+    pub(super) fn sent_count(&self) -> u64 {
+        self.confirmed + self.rejected + self.waiting.len() as u64
+    }
+
     /// How many were sent and are in no block.
     pub(super) fn waiting_count(&self) -> usize {
         self.waiting.len()
@@ -218,6 +225,7 @@ impl Tally {
             never_confirmed: waiting + self.rejected,
             unknown_acknowledged,
             unknown_unanswered,
+            never_sent: 0,
             failure: None,
             refused: self.refused.clone(),
             mempool,
@@ -285,6 +293,7 @@ mod tests {
         let report = tally.report(End::Broken, None);
         assert_eq!((report.accepted, report.confirmed, report.never_confirmed), (3, 1, 0));
         assert_eq!((report.unknown_acknowledged, report.unknown_unanswered), (2, 2));
+        assert_eq!(tally.sent_count(), 5);
     }
 
     #[test]
