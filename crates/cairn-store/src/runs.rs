@@ -10,7 +10,9 @@
 //!
 //! - A set: an entry that is added twice is found once.
 //! - Everything happens in the caller's transactions, so runs are exactly as durable as it is.
-//! - A row that is not what was written is an error; a merge also finds that one is missing.
+//! - Damage is an error and never a wrong answer: a row has a checksum, and it says where the next row
+//!   of its run begins, so that a look-up knows when one is missing. The first row of a run has a key
+//!   that is known, and there is a catalogue from the first [`Runs::add_run`] on.
 //!
 //! # Not provided
 //!
@@ -38,7 +40,7 @@ pub const LOOKUP_ENTRIES_MAX: usize = 10_000;
 /// The length of a row, in bytes: with its key it fits into pages of redb of 32 KiB.
 const ROW_BYTES_MAX: usize = 32 * 1024 - 1280;
 
-/// Level, run and first entry of a row.
+/// Level and run of a row, and its first entry; zeros instead of it in the first row of a run.
 type Key<const N: usize> = (u8, u64, [u8; N]);
 
 /// A table of runs whose entries have `N` bytes.
@@ -54,7 +56,8 @@ impl<const N: usize> Runs<N> {
         Self { name }
     }
 
-    /// Adds entries, which are sorted, and merges levels that are full.
+    /// Adds entries, which are sorted, and merges levels that are full. No entries make a table that
+    /// can be read.
     ///
     /// # Errors
     ///
@@ -65,11 +68,11 @@ impl<const N: usize> Runs<N> {
     /// Where the entries are not sorted: look-ups would miss them.
     pub fn add_run(&self, transaction: &WriteTransaction, entries: &[[u8; N]]) -> Result<(), StoreError> {
         assert!(entries.is_sorted(), "a run is sorted");
+        let mut table = contain(|| transaction.open_table(self.definition()))?;
+        let mut catalogue = catalogue::read_or_begin(self.name, &mut table)?;
         if entries.is_empty() {
             return Ok(());
         }
-        let mut table = contain(|| transaction.open_table(self.definition()))?;
-        let mut catalogue = catalogue::read(self.name, &table)?;
         let mut writer = Writer::new(catalogue.begin_run(0));
         // Doubles are rare: without any, nothing is copied.
         if entries.is_sorted_by(|a, b| a < b) {
@@ -144,8 +147,16 @@ impl<const N: usize> Runs<N> {
     ///
     /// Where the database fails.
     pub fn count(&self, transaction: &ReadTransaction) -> Result<u64, StoreError> {
-        let Some(table) = row::open_table(transaction, self.definition())? else { return Ok(0) };
+        let table = self.open(transaction)?;
         Ok(catalogue::read(self.name, &table)?.runs().iter().map(|run| run.entries).sum())
+    }
+
+    /// The table, which is there since entries were first added.
+    fn open(
+        &self,
+        transaction: &ReadTransaction,
+    ) -> Result<redb::ReadOnlyTable<Key<N>, &'static [u8]>, StoreError> {
+        row::open_table(transaction, self.definition())?.ok_or(StoreError::Row { table: self.name })
     }
 
     fn definition(&self) -> TableDefinition<'static, Key<N>, &'static [u8]> {
@@ -162,7 +173,7 @@ impl<const N: usize> Runs<N> {
             &mut Vec<[u8; N]>,
         ) -> Result<(), StoreError>,
     ) -> Result<Vec<[u8; N]>, StoreError> {
-        let Some(table) = row::open_table(transaction, self.definition())? else { return Ok(Vec::new()) };
+        let table = self.open(transaction)?;
         let mut found = Vec::new();
         for run in catalogue::read(self.name, &table)?.runs() {
             collect(&table, run, &mut found)?;
@@ -218,24 +229,31 @@ fn collect_up<const N: usize>(
     limit: usize,
     found: &mut Vec<[u8; N]>,
 ) -> Result<(), StoreError> {
-    // The row that the least entry falls into begins before it, unless it is the first of the run.
+    let damaged = || StoreError::Row { table: name };
+    // The row that the least entry falls into begins before it or with it.
     let mut before = contain(|| table.range(run.key([0; N])..=run.key(bounds.least)))?.rev();
-    let first = row::next(&mut before, |key, _| key.2)?.unwrap_or(bounds.least);
+    let mut expected = row::next(&mut before, |key, _| key.2)?.ok_or_else(damaged)?;
     let mut wanted = limit;
-    let mut rows = contain(|| table.range(run.key(first)..=run.key(bounds.greatest)))?;
-    while let Some((key, row)) = row::next(&mut rows, |key, row| (key, row.to_vec()))? {
-        let piece = as_entries(name, &key, &row)?;
-        let start = piece.partition_point(|entry| *entry < bounds.least);
-        let end = piece.partition_point(|entry| *entry <= bounds.greatest);
-        let taken = &piece[start..end];
+    let mut rows = contain(|| table.range(run.key(expected)..=run.key(bounds.greatest)))?;
+    loop {
+        let row = row::next(&mut rows, |key, row| (key, row.to_vec()))?;
+        let (key, row) = row.filter(|(key, _)| key.2 == expected).ok_or_else(damaged)?;
+        let Row { entries, next } = open_row(name, &key, &row)?;
+        // Only the first row may end below the least entry, and then a row is missing behind it.
+        if next.is_some_and(|next| next <= bounds.least) {
+            return Err(damaged());
+        }
+        let start = entries.partition_point(|entry| *entry < bounds.least);
+        let end = entries.partition_point(|entry| *entry <= bounds.greatest);
+        let taken = &entries[start..end];
         let taken = &taken[..taken.len().min(wanted)];
         found.extend_from_slice(taken);
         wanted -= taken.len();
-        if wanted == 0 || end < piece.len() {
-            break;
+        match next {
+            Some(next) if wanted > 0 && next <= bounds.greatest => expected = next,
+            _ => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// Adds the last entries of `run` within the bounds to `found`, at most `limit`.
@@ -247,36 +265,49 @@ fn collect_down<const N: usize>(
     limit: usize,
     found: &mut Vec<[u8; N]>,
 ) -> Result<(), StoreError> {
+    let damaged = || StoreError::Row { table: name };
     let mut wanted = limit;
+    let mut above = None;
     let mut rows = contain(|| table.range(run.key([0; N])..=run.key(bounds.greatest)))?.rev();
-    while let Some((key, row)) = row::next(&mut rows, |key, row| (key, row.to_vec()))? {
-        let piece = as_entries(name, &key, &row)?;
-        let start = piece.partition_point(|entry| *entry < bounds.least);
-        let end = piece.partition_point(|entry| *entry <= bounds.greatest);
-        let taken = &piece[start..end];
+    loop {
+        let row = row::next(&mut rows, |key, row| (key, row.to_vec()))?;
+        let (key, row) = row.ok_or_else(damaged)?;
+        let Row { entries, next } = open_row(name, &key, &row)?;
+        let is_complete = match above {
+            None => next.is_none_or(|next| next > bounds.greatest),
+            Some(_) => next == above,
+        };
+        if !is_complete {
+            return Err(damaged());
+        }
+        let start = entries.partition_point(|entry| *entry < bounds.least);
+        let end = entries.partition_point(|entry| *entry <= bounds.greatest);
+        let taken = &entries[start..end];
         let taken = &taken[taken.len().saturating_sub(wanted)..];
         found.extend_from_slice(taken);
         wanted -= taken.len();
-        if wanted == 0 || start > 0 {
-            break;
+        if wanted == 0 || key.2 <= bounds.least {
+            return Ok(());
         }
+        above = Some(key.2);
     }
-    Ok(())
 }
 
 /// Writes a run, row by row.
 struct Writer<const N: usize> {
     run: Run,
-    /// The row that is being filled.
+    /// The key of the row that is being filled.
+    key: [u8; N],
+    /// The row that is being filled. It is written when it is known what follows.
     row: Vec<[u8; N]>,
 }
 
 impl<const N: usize> Writer<N> {
-    /// How many entries a full row has.
-    const ROW_ENTRIES: usize = ROW_BYTES_MAX / N;
+    /// How many entries a full row has, beside the one that follows.
+    const ROW_ENTRIES: usize = ROW_BYTES_MAX / N - 1;
 
     fn new(run: Run) -> Self {
-        Self { run, row: Vec::new() }
+        Self { run, key: [0; N], row: Vec::new() }
     }
 
     /// Adds entries that grow from one to the next and are greater than those before.
@@ -286,48 +317,58 @@ impl<const N: usize> Writer<N> {
         mut entries: &[[u8; N]],
     ) -> Result<(), StoreError> {
         self.run.entries += entries.len() as u64;
-        if !self.row.is_empty() {
+        while let Some(first) = entries.first() {
+            if self.row.len() == Self::ROW_ENTRIES {
+                self.write_row(table, *first)?;
+                self.key = *first;
+                self.row.clear();
+            }
             let (part, rest) = entries.split_at(entries.len().min(Self::ROW_ENTRIES - self.row.len()));
             self.row.extend_from_slice(part);
             entries = rest;
-            if self.row.len() == Self::ROW_ENTRIES {
-                self.write_row(table, &self.row)?;
-                self.row.clear();
-            }
         }
-        let rows = entries.chunks_exact(Self::ROW_ENTRIES);
-        self.row.extend_from_slice(rows.remainder());
-        rows.into_iter().try_for_each(|row| self.write_row(table, row))
+        Ok(())
     }
 
     /// Writes the last row.
     fn finish(self, table: &mut Table<'_, Key<N>, &'static [u8]>) -> Result<Run, StoreError> {
-        self.write_row(table, &self.row)?;
+        self.write_row(table, [0; N])?;
         Ok(self.run)
     }
 
+    /// Writes the row, after which comes one that begins with `next`.
     fn write_row(
         &self,
         table: &mut Table<'_, Key<N>, &'static [u8]>,
-        row: &[[u8; N]],
+        next: [u8; N],
     ) -> Result<(), StoreError> {
-        let Some(first) = row.first() else { return Ok(()) };
-        let key = self.run.key(*first);
-        let row = row::seal(&key_bytes(&key), row.as_flattened().to_vec());
+        let key = self.run.key(self.key);
+        let mut row = Vec::with_capacity(ROW_BYTES_MAX + N);
+        row.extend_from_slice(self.row.as_flattened());
+        row.extend_from_slice(&next);
+        let row = row::seal(&key_bytes(&key), row);
         contain(|| table.insert(key, row.as_slice()).map(drop))
     }
 }
 
-/// The entries of a row.
-fn as_entries<'a, const N: usize>(
+/// A row: its entries, and the first entry of the next one, unless it is the last.
+struct Row<'a, const N: usize> {
+    entries: &'a [[u8; N]],
+    next: Option<[u8; N]>,
+}
+
+/// The row as it was stored under `key`.
+fn open_row<'a, const N: usize>(
     name: &'static str,
     key: &Key<N>,
     row: &'a [u8],
-) -> Result<&'a [[u8; N]], StoreError> {
-    match row::open(name, &key_bytes(key), row)?.as_chunks() {
-        (entries, []) if !entries.is_empty() => Ok(entries),
-        _ => Err(StoreError::Row { table: name }),
-    }
+) -> Result<Row<'a, N>, StoreError> {
+    let (entries, []) = row::open(name, &key_bytes(key), row)?.as_chunks() else {
+        return Err(StoreError::Row { table: name });
+    };
+    let (next, entries) = entries.split_last().ok_or(StoreError::Row { table: name })?;
+    // No row but the first begins with zeros.
+    Ok(Row { entries, next: Some(*next).filter(|next| *next != [0; N]) })
 }
 
 /// What the checksum of a row says about its key.

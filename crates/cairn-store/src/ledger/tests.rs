@@ -475,7 +475,8 @@ fn damage_that_is_met_in_use_is_an_error_and_the_next_start_builds_again() {
         let damaged = disk.after_kill();
         assert!(damaged.flip_bit("state.redb", at, (at % 8) as u32));
         let dynamic: Arc<dyn Disk> = Arc::new(damaged.clone());
-        let opened = Ledger::open(&dynamic, &genesis, settings()).unwrap();
+        let opened = Ledger::open(&dynamic, &genesis, settings());
+        let opened = opened.unwrap_or_else(|error| panic!("byte {at}: {error:?}"));
         if opened.rebuilt.is_some() {
             continue;
         }

@@ -1,6 +1,6 @@
 //! Which runs there are: one row at the end of the table.
 
-use redb::{ReadableTable, Table};
+use redb::{ReadableTable, ReadableTableMetadata as _, Table};
 
 use super::{FAN, Key, key_bytes};
 use crate::error::StoreError;
@@ -63,13 +63,24 @@ impl Catalogue {
     }
 }
 
-/// Reads the catalogue; an empty one where there is none.
+/// Reads the catalogue; in a new table it begins one.
+pub(super) fn read_or_begin<const N: usize>(
+    name: &'static str,
+    table: &mut Table<'_, Key<N>, &'static [u8]>,
+) -> Result<Catalogue, StoreError> {
+    if contain(|| table.is_empty())? {
+        write(table, &Catalogue::default())?;
+    }
+    read(name, table)
+}
+
+/// Reads the catalogue.
 pub(super) fn read<const N: usize>(
     name: &'static str,
     table: &impl ReadableTable<Key<N>, &'static [u8]>,
 ) -> Result<Catalogue, StoreError> {
     let row = contain(|| Ok::<_, StoreError>(table.get(key::<N>())?.map(|row| row.value().to_vec())))?;
-    let Some(row) = row else { return Ok(Catalogue::default()) };
+    let row = row.ok_or(StoreError::Row { table: name })?;
     decode(row::open(name, &key_bytes(&key::<N>()), &row)?).ok_or(StoreError::Row { table: name })
 }
 
@@ -88,7 +99,7 @@ pub(super) fn write<const N: usize>(
     contain(|| table.insert(key::<N>(), row.as_slice()).map(drop))
 }
 
-const fn key<const N: usize>() -> Key<N> {
+pub(super) const fn key<const N: usize>() -> Key<N> {
     (CATALOGUE_LEVEL, 0, [0; N])
 }
 

@@ -3,7 +3,7 @@
 use redb::{ReadableTable, Table};
 
 use super::catalogue::{Catalogue, Run};
-use super::{Key, Writer, as_entries};
+use super::{Key, Writer, open_row};
 use crate::error::StoreError;
 use crate::row::{self, contain};
 
@@ -88,7 +88,7 @@ impl<const N: usize> Source<N> {
             row::next(&mut rows, |key, row| (key, row.to_vec()))?
         };
         let Some((key, row)) = first else { return Ok(()) };
-        self.row.extend_from_slice(as_entries(name, &key, &row)?);
+        self.row.extend_from_slice(open_row(name, &key, &row)?.entries);
         contain(|| table.remove(key).map(drop))
     }
 }

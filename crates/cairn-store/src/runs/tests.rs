@@ -55,9 +55,11 @@ fn draw_batch(random: &mut Random, entries: u64) -> Vec<[u8; 6]> {
 fn a_run_that_was_never_written_holds_nothing() {
     let database = open(&SimulatedDisk::new(1)).unwrap();
     let transaction = database.begin_read().unwrap();
+    assert!(RUNS.lookup_prefix(&transaction, &[], 10).is_err(), "a table that is not there was lost");
+    add(&database, &[]).unwrap();
+    let transaction = database.begin_read().unwrap();
     assert_eq!(RUNS.lookup_prefix(&transaction, &[], 10).unwrap(), <[[u8; 6]; 0]>::default());
     assert_eq!(RUNS.count(&transaction).unwrap(), 0);
-    add(&database, &[]).unwrap();
     add(&database, &[[1; 6], [1; 6], [2; 6]]).unwrap();
     let transaction = database.begin_read().unwrap();
     assert_eq!(RUNS.count(&transaction).unwrap(), 2);
@@ -115,6 +117,7 @@ proptest! {
     ) {
         let database = open(&SimulatedDisk::new(1)).unwrap();
         let mut model = BTreeSet::new();
+        add(&database, &[]).unwrap();
         for mut batch in batches {
             batch.sort_unstable();
             add(&database, &batch).unwrap();
@@ -131,6 +134,75 @@ proptest! {
             matching.iter().rev().copied().filter(|entry| *entry < below).take(limit).collect::<Vec<_>>()
         );
     }
+}
+
+/// All keys of the rows of runs.
+fn row_keys(database: &Database) -> Vec<Key<6>> {
+    let transaction = database.begin_read().unwrap();
+    let table = transaction.open_table(RUNS.definition()).unwrap();
+    let rows = table.range::<Key<6>>(..).unwrap().map(|row| row.unwrap().0.value());
+    rows.filter(|key| key.0 != u8::MAX).collect()
+}
+
+#[test]
+fn a_missing_row_is_an_error_wherever_it_would_have_answered() {
+    let entries = |run: u8| {
+        (0..40_000u32).map(move |n| {
+            let mut entry = [run; 6];
+            entry[..4].copy_from_slice(&(n * 7).to_be_bytes());
+            entry
+        })
+    };
+    let database = open(&SimulatedDisk::new(1)).unwrap();
+    for run in 0..2 {
+        add(&database, &entries(run).collect::<Vec<_>>()).unwrap();
+    }
+    let keys = row_keys(&database);
+    assert!(keys.len() >= 14, "each run has several rows: {}", keys.len());
+    for missing in keys {
+        let transaction = database.begin_write().unwrap();
+        let mut table = transaction.open_table(RUNS.definition()).unwrap();
+        let row = table.remove(missing).unwrap().unwrap().value().to_vec();
+        drop(table);
+        transaction.commit().unwrap();
+
+        let run = u8::try_from(missing.1).unwrap();
+        let reading = database.begin_read().unwrap();
+        let hidden = open_row("entries", &missing, &row).unwrap();
+        let mut failed = 0;
+        for entry in entries(run).step_by(37).chain(hidden.entries.iter().copied().step_by(501)) {
+            let is_hidden = hidden.entries.binary_search(&entry).is_ok();
+            for found in [
+                RUNS.lookup_prefix(&reading, &entry, 9),
+                RUNS.lookup_prefix_backwards(&reading, &entry, None, 9),
+            ] {
+                match found {
+                    Ok(found) => assert_eq!((found, is_hidden), (vec![entry], false)),
+                    Err(_) => failed += 1,
+                }
+            }
+        }
+        assert!(failed > 0);
+        // What lies across the gap is an error in both directions.
+        let first = *hidden.entries.first().unwrap();
+        let across = &first[..2];
+        assert!(RUNS.lookup_prefix(&reading, across, LOOKUP_ENTRIES_MAX).is_err());
+        assert!(RUNS.lookup_prefix_backwards(&reading, across, None, LOOKUP_ENTRIES_MAX).is_err());
+        drop(reading);
+
+        let transaction = database.begin_write().unwrap();
+        let mut table = transaction.open_table(RUNS.definition()).unwrap();
+        table.insert(missing, row.as_slice()).unwrap();
+        drop(table);
+        transaction.commit().unwrap();
+    }
+    let transaction = database.begin_write().unwrap();
+    let mut table = transaction.open_table(RUNS.definition()).unwrap();
+    table.remove(catalogue::key::<6>()).unwrap().unwrap();
+    drop(table);
+    transaction.commit().unwrap();
+    assert!(RUNS.lookup_prefix(&database.begin_read().unwrap(), &[0], 9).is_err(), "the catalogue");
+    assert!(add(&database, &[[1; 6]]).is_err(), "a table with rows has a catalogue");
 }
 
 #[test]
@@ -155,6 +227,7 @@ fn a_power_cut_at_any_operation_leaves_whole_runs() {
         });
         let left = disk.survivors(operation);
         let database = open(&left).unwrap();
+        add(&database, &[]).unwrap();
         let found: BTreeSet<[u8; 6]> = read_pages(&database, &[], 9).into_iter().collect();
         let accepted = &states[committed..];
         assert!(accepted.contains(&found), "all runs that were committed, and at most the one in flight");
