@@ -1,4 +1,4 @@
-//! The pieces of SHA-256 below a whole message: first state, padding, last bytes.
+//! The pieces of SHA-256 below a whole message: padding, last bytes.
 
 /// The bytes of one block.
 pub(crate) const BLOCK_BYTES: usize = 64;
@@ -6,10 +6,11 @@ pub(crate) const BLOCK_BYTES: usize = 64;
 /// The bytes that close every message: a one bit, filled to a byte, and the length in bits.
 pub(crate) const CLOSING_BYTES: usize = 9;
 
-/// The state before the first block: the fractional parts of the square roots of the first eight
-/// primes (FIPS 180-4 §5.3.3).
-pub(crate) const FIRST_STATE: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+/// A block of each of sixteen messages, for [`hash_many`](crate::hash_many) to hash side by side.
+pub(crate) type Blocks = [[u8; BLOCK_BYTES]; LANES];
+
+/// How many messages lie side by side at most.
+pub(crate) const LANES: usize = 16;
 
 /// Compresses `blocks` into `state`, in order.
 pub(crate) fn compress(state: &mut [u32; 8], blocks: &[[u8; BLOCK_BYTES]]) {

@@ -1,17 +1,17 @@
 //! SHA-256 of many short messages of one length: the leaves and the nodes of trees.
 
-use crate::block::{BLOCK_BYTES, CLOSING_BYTES, FIRST_STATE, LastBlocks, compress, to_hash};
-use crate::wide::{self, LANES};
+use crate::Kernel;
+use crate::block::{BLOCK_BYTES, Blocks, CLOSING_BYTES, LANES, LastBlocks, compress, to_hash};
+use crate::constants::FIRST_STATE;
 
-/// From how many messages on sixteen lanes, some of them idle, beat one message after the other.
-const WIDE_MESSAGES_MIN: usize = 5;
 /// The longest messages that are hashed side by side, in blocks with their padding.
 const WIDE_BLOCKS_MAX: usize = 4;
 
 /// The longest tag of [`hash_pairs`], in bytes: tag, pair and padding fill two blocks.
 pub const PAIR_TAG_BYTES_MAX: usize = 2 * BLOCK_BYTES - CLOSING_BYTES - 64;
 
-/// Hashes messages of `message_bytes` bytes each, laid end to end in `messages`, into `out`.
+/// Hashes messages of `message_bytes` bytes each, laid end to end in `messages`, into `out`, with the
+/// [best](Kernel::best) kernel.
 ///
 /// Costs ⌈(`message_bytes` + 9) / 64⌉ compressions a message.
 ///
@@ -19,23 +19,36 @@ pub const PAIR_TAG_BYTES_MAX: usize = 2 * BLOCK_BYTES - CLOSING_BYTES - 64;
 ///
 /// If `messages` is not exactly `out.len()` messages long.
 pub fn hash_many(messages: &[u8], message_bytes: usize, out: &mut [[u8; 32]]) {
+    hash_many_with(Kernel::best(), messages, message_bytes, out);
+}
+
+/// [`hash_many`] with a kernel of choice. The portable one takes the messages one after the other,
+/// with the `sha2` crate.
+///
+/// # Panics
+///
+/// If `messages` is not exactly `out.len()` messages long.
+pub fn hash_many_with(kernel: Kernel, messages: &[u8], message_bytes: usize, out: &mut [[u8; 32]]) {
     let expected = message_bytes.checked_mul(out.len());
     assert_eq!(Some(messages.len()), expected, "one hash for each message of {message_bytes} bytes");
     let padded_blocks = (message_bytes + CLOSING_BYTES).div_ceil(BLOCK_BYTES);
-    if message_bytes == 0 || padded_blocks > WIDE_BLOCKS_MAX || !wide::is_available() {
-        hash_in_turn(messages, message_bytes, out);
-        return;
-    }
-    let mut lanes = PaddedLanes::new(message_bytes, padded_blocks);
+    let side_by_side_min = match kernel.side_by_side_min() {
+        Some(min) if message_bytes > 0 && padded_blocks <= WIDE_BLOCKS_MAX => min,
+        _ => {
+            hash_in_turn(messages, message_bytes, out);
+            return;
+        }
+    };
+    let mut lanes = PaddedLanes::new(message_bytes, padded_blocks, out.len());
     for (messages, out) in messages.chunks(LANES * message_bytes).zip(out.chunks_mut(LANES)) {
-        if out.len() < WIDE_MESSAGES_MIN {
+        if out.len() < side_by_side_min {
             hash_in_turn(messages, message_bytes, out);
             continue;
         }
         for (lane, message) in messages.chunks_exact(message_bytes).enumerate() {
             lanes.put(lane, 0, message);
         }
-        out.copy_from_slice(&lanes.hash()[..out.len()]);
+        kernel.hash_side_by_side(lanes.blocks(), out);
     }
 }
 
@@ -57,15 +70,16 @@ fn hash_in_turn(messages: &[u8], message_bytes: usize, out: &mut [[u8; 32]]) {
 
 /// Sixteen messages of one length side by side; their padding stands already.
 struct PaddedLanes {
-    blocks: [wide::Blocks; WIDE_BLOCKS_MAX],
+    blocks: [Blocks; WIDE_BLOCKS_MAX],
     count: usize,
 }
 
 impl PaddedLanes {
-    fn new(message_bytes: usize, count: usize) -> Self {
+    /// As many lanes as `messages`, or all if there are more.
+    fn new(message_bytes: usize, count: usize, messages: usize) -> Self {
         let mut lanes = Self { blocks: [[[0; BLOCK_BYTES]; LANES]; WIDE_BLOCKS_MAX], count };
         let bits = (message_bytes as u64 * 8).to_be_bytes();
-        for lane in 0..LANES {
+        for lane in 0..messages.min(LANES) {
             lanes.put(lane, message_bytes, &[0x80]);
             lanes.put(lane, count * BLOCK_BYTES - 8, &bits);
         }
@@ -82,12 +96,13 @@ impl PaddedLanes {
         }
     }
 
-    fn hash(&self) -> [[u8; 32]; LANES] {
-        wide::hash_padded(&self.blocks[..self.count])
+    fn blocks(&self) -> &[Blocks] {
+        &self.blocks[..self.count]
     }
 }
 
-/// Hashes `tag ‖ left ‖ right` for each of `pairs` into `out`: the nodes of a tree.
+/// Hashes `tag ‖ left ‖ right` for each of `pairs` into `out`, with the [best](Kernel::best) kernel:
+/// the nodes of a tree.
 ///
 /// Costs two compressions a pair.
 ///
@@ -95,30 +110,44 @@ impl PaddedLanes {
 ///
 /// If `out` and `pairs` differ in length, or `tag` is longer than [`PAIR_TAG_BYTES_MAX`].
 pub fn hash_pairs(tag: &[u8], pairs: &[[[u8; 32]; 2]], out: &mut [[u8; 32]]) {
+    hash_pairs_with(Kernel::best(), tag, pairs, out);
+}
+
+/// [`hash_pairs`] with a kernel of choice. The portable one takes the pairs one after the other, with
+/// the `sha2` crate.
+///
+/// # Panics
+///
+/// If `out` and `pairs` differ in length, or `tag` is longer than [`PAIR_TAG_BYTES_MAX`].
+pub fn hash_pairs_with(kernel: Kernel, tag: &[u8], pairs: &[[[u8; 32]; 2]], out: &mut [[u8; 32]]) {
     assert_eq!(pairs.len(), out.len(), "one hash for each pair");
     assert!(
         tag.len() <= PAIR_TAG_BYTES_MAX,
         "a tag has at most {PAIR_TAG_BYTES_MAX} bytes, not {}",
         tag.len()
     );
-    if pairs.len() < WIDE_MESSAGES_MIN || !wide::is_available() {
-        hash_pairs_in_turn(tag, pairs, out);
-        return;
-    }
+    let side_by_side_min = match kernel.side_by_side_min() {
+        Some(min) if min <= pairs.len() => min,
+        _ => {
+            hash_pairs_in_turn(tag, pairs, out);
+            return;
+        }
+    };
     let message_bytes = tag.len() + 64;
-    let mut lanes = PaddedLanes::new(message_bytes, (message_bytes + CLOSING_BYTES).div_ceil(BLOCK_BYTES));
-    for lane in 0..LANES {
+    let padded_blocks = (message_bytes + CLOSING_BYTES).div_ceil(BLOCK_BYTES);
+    let mut lanes = PaddedLanes::new(message_bytes, padded_blocks, out.len());
+    for lane in 0..out.len().min(LANES) {
         lanes.put(lane, 0, tag);
     }
     for (pairs, out) in pairs.chunks(LANES).zip(out.chunks_mut(LANES)) {
-        if out.len() < WIDE_MESSAGES_MIN {
+        if out.len() < side_by_side_min {
             hash_pairs_in_turn(tag, pairs, out);
             continue;
         }
         for (lane, pair) in pairs.iter().enumerate() {
             lanes.put(lane, tag.len(), pair.as_flattened());
         }
-        out.copy_from_slice(&lanes.hash()[..out.len()]);
+        kernel.hash_side_by_side(lanes.blocks(), out);
     }
 }
 
@@ -156,10 +185,12 @@ mod tests {
     fn every_length_up_to_four_blocks_is_hashed_as_one_message_is() {
         for message_bytes in 1..=256 {
             let messages: Vec<u8> = (0..=255).cycle().take(19 * message_bytes).collect();
-            let mut out = [[0; 32]; 19];
-            hash_many(&messages, message_bytes, &mut out);
-            for (message, hash) in messages.chunks(message_bytes).zip(&out) {
-                assert_eq!(*hash, hash_one(&[message]));
+            for kernel in Kernel::available() {
+                let mut out = [[0; 32]; 19];
+                hash_many_with(kernel, &messages, message_bytes, &mut out);
+                for (message, hash) in messages.chunks(message_bytes).zip(&out) {
+                    assert_eq!(*hash, hash_one(&[message]), "{kernel}");
+                }
             }
         }
     }
@@ -178,10 +209,12 @@ mod tests {
         for tag_bytes in 0..=PAIR_TAG_BYTES_MAX {
             let tag = vec![7; tag_bytes];
             let pairs: Vec<_> = (0..17).map(|i| [[i; 32], [i + 100; 32]]).collect();
-            let mut out = [[0; 32]; 17];
-            hash_pairs(&tag, &pairs, &mut out);
-            for ([left, right], hash) in pairs.iter().zip(&out) {
-                assert_eq!(*hash, hash_one(&[&tag, left, right]));
+            for kernel in Kernel::available() {
+                let mut out = [[0; 32]; 17];
+                hash_pairs_with(kernel, &tag, &pairs, &mut out);
+                for ([left, right], hash) in pairs.iter().zip(&out) {
+                    assert_eq!(*hash, hash_one(&[&tag, left, right]), "{kernel}");
+                }
             }
         }
     }
@@ -212,10 +245,12 @@ mod tests {
             count in 0usize..40,
         ) {
             let messages: Vec<u8> = seed.iter().copied().cycle().take(count * message_bytes).collect();
-            let mut out = vec![[0; 32]; count];
-            hash_many(&messages, message_bytes, &mut out);
-            for (message, hash) in messages.chunks(message_bytes).zip(&out) {
-                prop_assert_eq!(*hash, hash_one(&[message]));
+            for kernel in Kernel::available() {
+                let mut out = vec![[0; 32]; count];
+                hash_many_with(kernel, &messages, message_bytes, &mut out);
+                for (message, hash) in messages.chunks(message_bytes).zip(&out) {
+                    prop_assert_eq!(*hash, hash_one(&[message]), "{}", kernel);
+                }
             }
         }
 
@@ -224,10 +259,12 @@ mod tests {
             tag in prop::collection::vec(any::<u8>(), 0..=PAIR_TAG_BYTES_MAX),
             pairs in prop::collection::vec(any::<[[u8; 32]; 2]>(), 0..40),
         ) {
-            let mut out = vec![[0; 32]; pairs.len()];
-            hash_pairs(&tag, &pairs, &mut out);
-            for ([left, right], hash) in pairs.iter().zip(&out) {
-                prop_assert_eq!(*hash, hash_one(&[&tag, left, right]));
+            for kernel in Kernel::available() {
+                let mut out = vec![[0; 32]; pairs.len()];
+                hash_pairs_with(kernel, &tag, &pairs, &mut out);
+                for ([left, right], hash) in pairs.iter().zip(&out) {
+                    prop_assert_eq!(*hash, hash_one(&[&tag, left, right]), "{}", kernel);
+                }
             }
         }
     }
