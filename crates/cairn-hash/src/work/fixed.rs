@@ -13,7 +13,7 @@ use crate::lanes::{Scalar, round};
 pub(crate) struct Fixed {
     /// The state after rounds 0 to 7.
     pub(crate) state: [u32; 8],
-    /// Each word of the schedule, or the fixed part of it where it [varies](varies_in_first).
+    /// Each word of the schedule, or the fixed part of it where it varies: [`FIRST_HASH`].
     pub(crate) words: [u32; 64],
 }
 
