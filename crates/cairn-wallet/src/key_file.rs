@@ -1,5 +1,6 @@
 //! A key file: the 64 hexadecimal digits of a seed, in a file that nobody else can read.
 
+use crate::secret::{Secret, leave_no_trace};
 use crate::signing_key::SigningKey;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -38,12 +39,55 @@ pub enum KeyFileError {
     Digit,
 }
 
+/// The 32 bytes that an ed25519 key is made from (RFC 8032), to import it into a keystore.
+#[derive(Debug)]
+pub struct KeySeed(Secret<32>);
+
+impl KeySeed {
+    /// Reads the 64 hexadecimal digits of a seed, with blanks around them. The caller wipes the text.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError::Length`] or [`KeyFileError::Digit`].
+    pub fn from_digits(text: &[u8]) -> Result<Self, KeyFileError> {
+        let digits = text.trim_ascii();
+        if digits.len() != SEED_DIGITS {
+            return Err(KeyFileError::Length { found: digits.len() });
+        }
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(KeyFileError::Digit);
+        }
+        let mut outcome = Ok(());
+        let seed = Secret::written(|place| outcome = const_hex::decode_to_slice(digits, place));
+        outcome.map(|()| Self(seed)).map_err(|_| KeyFileError::Digit)
+    }
+
+    /// The key.
+    pub fn key(&self) -> SigningKey {
+        leave_no_trace(|| SigningKey::from_seed(self.0.expose()))
+    }
+
+    /// The bytes.
+    pub(crate) const fn secret(&self) -> &Secret<32> {
+        &self.0
+    }
+}
+
 /// Reads the key of a key file.
 ///
 /// # Errors
 ///
 /// [`KeyFileError`], also if the group or others may read or change the file.
 pub fn read_key_file(path: &Path) -> Result<SigningKey, KeyFileError> {
+    Ok(read_key_seed(path)?.key())
+}
+
+/// Reads the seed of a key file.
+///
+/// # Errors
+///
+/// As [`read_key_file`].
+pub fn read_key_seed(path: &Path) -> Result<KeySeed, KeyFileError> {
     let file = File::open(path).map_err(KeyFileError::Unreadable)?;
     let metadata = file.metadata().map_err(KeyFileError::Unreadable)?;
     if !metadata.is_file() {
@@ -53,16 +97,7 @@ pub fn read_key_file(path: &Path) -> Result<SigningKey, KeyFileError> {
     // The room is there before the key is, so that no growing buffer leaves a copy behind.
     let mut text = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX + 1));
     file.take(KEY_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(KeyFileError::Unreadable)?;
-    let digits = text.trim_ascii();
-    if digits.len() != SEED_DIGITS {
-        return Err(KeyFileError::Length { found: digits.len() });
-    }
-    if !digits.iter().all(u8::is_ascii_hexdigit) {
-        return Err(KeyFileError::Digit);
-    }
-    let mut seed = Zeroizing::new([0; 32]);
-    const_hex::decode_to_slice(digits, &mut *seed).map_err(|_| KeyFileError::Digit)?;
-    Ok(SigningKey::from_seed(&seed))
+    KeySeed::from_digits(&text)
 }
 
 #[cfg(unix)]

@@ -1,21 +1,59 @@
 //! Who may spend: the keys that own accounts, and what they sign.
 //!
-//! A key signs transactions and the seals of permitted miners, and nothing else: each signature is
-//! bound to one network and one purpose. Keys are wiped from memory when they are dropped, and no
-//! way of printing one exists.
+//! A key signs transactions, the seals of permitted miners and texts, and nothing else: each
+//! signature is bound to one network and one purpose. Secrets are wiped from memory when they are
+//! dropped, and no way of printing one exists but to ask for it by its name.
 //!
 //! # Provided
 //!
-//! ed25519 keys from seeds and from key files, and the published development accounts.
+//! * ed25519 keys from words (BIP-39, SLIP-0010), from seeds and from key files, and the published
+//!   development accounts;
+//! * [`Wallet`]: keys under a password and what is known beside them, on disk; [`Unlocked`] keys,
+//!   for a [`Session`]; backups;
+//! * what a payment needs before it is signed: links, tables of recipients, fees, replacements.
+//!
+//! The formats are those of `docs/spec/10-wallet.md`. Time comes as an argument, chance from the
+//! operating system alone.
 //!
 //! # Not provided
 //!
-//! Phrases, derivation paths and encrypted keystores; they end in a [`SigningKey`] like everything here.
+//! Talking to a node, asking for passwords: that is for commands. Keys of other schemes than
+//! ed25519. Keeping memory out of swap and core dumps, which needs the operating system.
 
+mod backup;
+mod book;
+mod derivation;
 mod development;
 mod key_file;
+mod keystore;
+mod mnemonic;
+mod name;
+mod private_file;
+mod sealed;
+mod secret;
+mod session;
 mod signing_key;
+mod text;
+mod wallet;
 
+pub use backup::{BACKUP_BYTES_MAX, BackupError, RestoreError, check_backup, read_backup, write_backup};
+pub use book::{
+    BOOK_BYTES_MAX, Book, BookError, ENTRIES_MAX, Entry, HISTORY_MAX, History, NETWORKS_MAX, NetworkAddress,
+    Recognised, SentRecord,
+};
+pub use derivation::{DerivationPath, PathError};
 pub use development::{DevelopmentAccount, development_account, development_accounts};
-pub use key_file::{KEY_FILE_BYTES_MAX, KeyFileError, read_key_file};
+pub use key_file::{KEY_FILE_BYTES_MAX, KeyFileError, KeySeed, read_key_file, read_key_seed};
+pub use keystore::{
+    ACCOUNTS_MAX, AccountError, KEYSTORE_BYTES_MAX, KEYSTORE_VERSION, KeyAccount, Keystore, KeystoreError,
+    Origin, UnlockError, Unlocked,
+};
+pub use mnemonic::{Mnemonic, MnemonicError, PHRASE_BYTES_MAX, Seed, WORD_COUNTS};
+pub use name::{NAME_BYTES_MAX, Name, NameError};
+pub use private_file::{FileError, read_private_file, write_private_file};
+pub use sealed::{CostError, LANES_MAX, MEMORY_KIB_MAX, PASSES_MAX, PasswordCost, SealError, WORK_KIB_MAX};
+pub use secret::{PASSWORD_BYTES_MAX, Password, PasswordError, RandomError};
+pub use session::{Locked, Session, UNLOCK_MS_DEFAULT, UNLOCK_MS_MAX, UnlockTimeError};
 pub use signing_key::SigningKey;
+pub use text::{TEXT_BYTES_MAX, TextError, check_text};
+pub use wallet::{AccountKind, FindError, PayerError, WALLETS_MAX, Wallet, WalletAccount, WalletError};
