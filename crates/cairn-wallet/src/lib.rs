@@ -24,16 +24,21 @@ mod backup;
 mod book;
 mod derivation;
 mod development;
+mod fees;
 mod key_file;
 mod keystore;
+mod message;
 mod mnemonic;
 mod name;
 mod private_file;
+mod recipients;
+mod replacement;
 mod sealed;
 mod secret;
 mod session;
 mod signing_key;
 mod text;
+mod uri;
 mod wallet;
 
 pub use backup::{BACKUP_BYTES_MAX, BackupError, RestoreError, check_backup, read_backup, write_backup};
@@ -43,17 +48,25 @@ pub use book::{
 };
 pub use derivation::{DerivationPath, PathError};
 pub use development::{DevelopmentAccount, development_account, development_accounts};
+pub use fees::FeePreview;
 pub use key_file::{KEY_FILE_BYTES_MAX, KeyFileError, KeySeed, read_key_file, read_key_seed};
 pub use keystore::{
     ACCOUNTS_MAX, AccountError, KEYSTORE_BYTES_MAX, KEYSTORE_VERSION, KeyAccount, Keystore, KeystoreError,
     Origin, UnlockError, Unlocked,
 };
+pub use message::{MESSAGE_BYTES_MAX, MESSAGE_TAG, MessageError, sign_message, verify_message};
 pub use mnemonic::{Mnemonic, MnemonicError, PHRASE_BYTES_MAX, Seed, WORD_COUNTS};
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use private_file::{FileError, read_private_file, write_private_file};
+pub use recipients::{
+    Bundle, LINE_ERRORS_MAX, LineError, LineFault, RECIPIENTS_MAX, Recipients, TABLE_BYTES_MAX, TableError,
+    TableReader,
+};
+pub use replacement::{Offer, REPLACEMENT_PERCENT, Replacement, ReplacementError, Waiting};
 pub use sealed::{CostError, LANES_MAX, MEMORY_KIB_MAX, PASSES_MAX, PasswordCost, SealError, WORK_KIB_MAX};
 pub use secret::{PASSWORD_BYTES_MAX, Password, PasswordError, RandomError};
 pub use session::{Locked, Session, UNLOCK_MS_DEFAULT, UNLOCK_MS_MAX, UnlockTimeError};
 pub use signing_key::SigningKey;
 pub use text::{TEXT_BYTES_MAX, TextError, check_text};
+pub use uri::{PARAMETERS_MAX, PaymentRequest, URI_BYTES_MAX, UriError, UriNetwork};
 pub use wallet::{AccountKind, FindError, PayerError, WALLETS_MAX, Wallet, WalletAccount, WalletError};

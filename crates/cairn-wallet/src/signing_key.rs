@@ -1,5 +1,6 @@
-//! One private key, and the only two things it signs.
+//! One private key, and the only three things it signs.
 
+use crate::message::MessageBytes;
 use cairn_core::address::Address;
 use cairn_core::consensus::seal_message;
 use cairn_core::hash::BlockId;
@@ -45,6 +46,12 @@ impl SigningKey {
         let signature = self.key.sign(&id.0).to_bytes();
         let witness = Witness::Ed25519 { key: self.public_bytes(), signature };
         Transaction { body: body.clone(), witness }
+    }
+
+    /// Signs a text, to show that its author owns the account. What is signed is never a
+    /// transaction or a seal.
+    pub(crate) fn sign_text(&self, message: &MessageBytes) -> [u8; 64] {
+        self.key.sign(message.as_bytes()).to_bytes()
     }
 
     /// Signs the id of a block that a permitted miner has worked for.
