@@ -6,10 +6,14 @@ anything differs. Shares no code with Cairn, and is no node: it is slow, and say
 pages say. The number in a comment is the page that a part was written from.
 """
 
+import base64
 import hashlib
+import hmac
 import json
 import pathlib
 import sys
+import unicodedata
+import urllib.parse
 
 try:
     import tomllib
@@ -1103,6 +1107,96 @@ def verify_history_proof(height, count, summary, partners, identity, root):
     require(root_over(node) == root, "HIS-7")
 
 
+# ---- 10 Wallet -----------------------------------------------------------------------------------
+
+
+def public_key_of(seed):
+    scalar = bytearray(hashlib.sha512(seed).digest()[:32])
+    scalar[0] &= 248
+    scalar[31] = scalar[31] & 127 | 64
+    x, y, z, _ = point_multiply(int.from_bytes(scalar, "little"), BASE)
+    x, y = x * pow(z, P - 2, P) % P, y * pow(z, P - 2, P) % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def phrase_seed(words, passphrase):
+    password, salt = (unicodedata.normalize("NFKD", text).encode() for text in (words, "mnemonic" + passphrase))
+    return hashlib.pbkdf2_hmac("sha512", password, salt, 2048, 64)
+
+
+def derive(seed, path):
+    node = hmac.digest(b"ed25519 seed", seed, "sha512")
+    for step in path.removeprefix("m/").split("/"):
+        index = (int(step.removesuffix("'")) + 2**31).to_bytes(4, "big")
+        node = hmac.digest(node[32:], b"\0" + node[:32] + index, "sha512")
+    return node[:32]
+
+
+def chacha_rounds(state):
+    state = list(state)
+    for places in ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15),
+                   (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14)) * 10:
+        a, b, c, d = places
+        for x, y, z, turn in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+            state[x] = (state[x] + state[y]) & 0xFFFFFFFF
+            mixed = state[z] ^ state[x]
+            state[z] = (mixed << turn | mixed >> (32 - turn)) & 0xFFFFFFFF
+    return state
+
+
+def words_of(data):
+    return [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)]
+
+
+def bytes_of(words):
+    return b"".join(u(32, word) for word in words)
+
+
+CHACHA = words_of(b"expand 32-byte k")
+
+
+def chacha_stream(key, nonce, first, length):
+    stream = b""
+    while len(stream) < length:
+        state = CHACHA + words_of(key) + [first + len(stream) // 64] + words_of(nonce)
+        stream += bytes_of((a + b) & 0xFFFFFFFF for a, b in zip(state, chacha_rounds(state)))
+    return stream[:length]
+
+
+def poly1305(key, data):
+    r = int.from_bytes(key[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
+    total = 0
+    for at in range(0, len(data), 16):
+        total = (total + int.from_bytes(data[at : at + 16] + b"\1", "little")) * r % (2**130 - 5)
+    return ((total + int.from_bytes(key[16:], "little")) % 2**128).to_bytes(16, "little")
+
+
+def xchacha_seal(key, nonce, data, plaintext):
+    inner = chacha_rounds(CHACHA + words_of(key) + words_of(nonce[:16]))
+    key, nonce = bytes_of(inner[:4] + inner[12:]), bytes(4) + nonce[16:]
+    stream = chacha_stream(key, nonce, 1, len(plaintext))
+    text = bytes(a ^ b for a, b in zip(plaintext, stream))
+    padded = data + bytes(-len(data) % 16) + text + bytes(-len(text) % 16)
+    return text + poly1305(chacha_stream(key, nonce, 0, 32), padded + u(64, len(data)) + u(64, len(text)))
+
+
+def accounts_open(accounts):
+    out = u(32, len(accounts))
+    for account in accounts:
+        out += byte_string(account["name"].encode()) + bytes.fromhex(account["address"])
+        if "path" in account:
+            _, _, coin_type, index = account["path"].split("/")
+            out += b"\1" + u(32, coin_type.rstrip("'")) + u(32, index.rstrip("'"))
+        else:
+            out += b"\2"
+    return out
+
+
+def seal_data(kind, seal, opened):
+    costs = b"".join(u(32, seal[field]) for field in ("memory_kib", "passes", "lanes"))
+    return kind + b"\0" + costs + bytes.fromhex(seal["salt"]) + bytes.fromhex(seal["nonce"]) + opened
+
+
 # ---- The files -----------------------------------------------------------------------------------
 
 
@@ -1203,12 +1297,7 @@ def check_bytes(file, checks):
 
 def check_keys(file, checks):
     for case in file["ed25519"]:
-        scalar = bytearray(hashlib.sha512(hexed(case["seed"])).digest()[:32])
-        scalar[0] &= 248
-        scalar[31] = scalar[31] & 127 | 64
-        x, y, z, _ = point_multiply(int.from_bytes(scalar, "little"), BASE)
-        x, y = x * pow(z, P - 2, P) % P, y * pow(z, P - 2, P) % P
-        key = (y | (x & 1) << 255).to_bytes(32, "little")
+        key = public_key_of(hexed(case["seed"]))
         address = address_of(1, key)
         checks.same("public key", key, case["public_key"])
         checks.same("address", address, case["address"])
@@ -1553,6 +1642,56 @@ def check_chain(file, checks):
 # ---- Files of others -----------------------------------------------------------------------------
 
 
+def check_sealed(what, case, kind, opened, checks):
+    file = json.loads(case["file"])
+    seal = file["seal"]
+    data = seal_data(kind, seal, opened(file))
+    # Argon2 is not in the standard library: the file tells the key that it makes.
+    body = xchacha_seal(hexed(case["key"]), hexed(seal["nonce"]), data, hexed(case["plaintext"]))
+    checks.same(f"body of {what}", base64.b64encode(body).decode(), seal["body"])
+    checks.same(f"checksum of {what}", sha256(data + body), file["checksum"])
+
+
+def check_wallet(file, checks):
+    seed = phrase_seed(file["phrase"]["words"], file["phrase"]["passphrase"])
+    checks.same("seed", seed, file["phrase"]["seed"])
+    for account in file["accounts"]:
+        key_seed = derive(seed, account["path"])
+        checks.same("key seed", key_seed, account["key_seed"])
+        checks.same("public key", public_key_of(key_seed), account["public_key"])
+        checks.same("address", address_of(1, hexed(account["public_key"])), account["address"])
+    imported = [hexed(text) for text in file["imported"]]
+    plain = b"\1" + byte_string(hexed(file["phrase"]["entropy"])) + seed
+    plain += u(32, len(imported)) + b"".join(imported)
+    checks.same("plaintext of the keystore", plain, file["keystore"]["plaintext"])
+    accounts = accounts_open(json.loads(file["keystore"]["file"])["accounts"])
+    check_sealed("the keystore", file["keystore"], b"cairn/keystore/1", lambda _: accounts, checks)
+    plain += accounts + byte_string(file["backup"]["book"].encode())
+    checks.same("plaintext of the backup", plain, file["backup"]["plaintext"])
+    check_sealed("the backup", file["backup"], b"cairn/backup/1", lambda _: b"", checks)
+    for case in file["messages"]:
+        signed = b"cairn/message/1\0" + hexed(case["identity"]) + case["text"].encode()
+        checks.same("signed bytes", signed, case["signed"])
+        witness = read_exactly(read_witness, hexed(case["signature"]))
+        checks.same("signer", witness["address"], case["signer"])
+        verdict = ed25519_verify(hexed(case["signature"])[1:33], hexed(case["signature"])[33:], signed)
+        checks.same("signature", verdict, True)
+    for case in file["links"]:
+        scheme, _, rest = case["link"].partition(":")
+        address, _, query = rest.partition("?")
+        checks.same("scheme", scheme.lower(), "cairn")
+        checks.same("address", address_from_text(address, case["prefix"]), case["to"])
+        found = {key.lower(): value for key, value in
+                 ((urllib.parse.unquote(part) for part in pair.split("=")) for pair in query.split("&") if pair)}
+        for field in ("label", "message"):
+            checks.same(field, found.get(field), case[field])
+        amount = found.get("amount")
+        if amount is not None:
+            whole, _, part = amount.partition(".")
+            amount = str(int(whole + part.ljust(case["decimals"], "0")))
+        checks.same("amount", amount, case["amount"])
+
+
 def check_rfc8032(file, checks):
     for case in file["vectors"]:
         verdict = ed25519_verify(*(hexed(case[field]) for field in ("public", "signature", "message")))
@@ -1617,6 +1756,7 @@ FILES = {
     "history.json": check_history,
     "genesis.json": check_genesis,
     "chain.json": check_chain,
+    "wallet.json": check_wallet,
     "external/ed25519/rfc8032.json": check_rfc8032,
     "external/ed25519/speccheck_cases.json": check_speccheck,
     "external/ed25519/zip215_small_order_196.json": check_small_order,
