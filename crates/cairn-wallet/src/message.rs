@@ -12,6 +12,8 @@ use cairn_core::signature::{SignedMessage, Witness, verify};
 
 /// The longest text that is signed, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// The longest text of a signature that is looked at, in characters; one has 194.
+const SIGNATURE_TEXT_MAX: usize = 1024;
 /// Opens what is signed; no tag of the ledger begins like it.
 pub const MESSAGE_TAG: &[u8; 16] = b"cairn/message/1\0";
 
@@ -82,8 +84,7 @@ pub fn verify_message(
     signature: &str,
 ) -> Result<(), MessageError> {
     let message = MessageBytes::new(identity, text)?;
-    // Longer than any witness of an ed25519 key: refused before anything is decoded.
-    if signature.len() > 1024 {
+    if signature.len() > SIGNATURE_TEXT_MAX {
         return Err(MessageError::Form);
     }
     let bytes = const_hex::decode(signature.trim()).map_err(|_| MessageError::Form)?;

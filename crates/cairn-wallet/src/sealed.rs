@@ -53,7 +53,8 @@ pub struct CostError {
 }
 
 impl PasswordCost {
-    /// What new keystores use: 64 MiB, 3 passes, 1 lane, the second choice of RFC 9106 on one core.
+    /// What new keystores use: 64 MiB and 3 passes, the second choice of RFC 9106, in one lane
+    /// because a browser has one.
     pub const DEFAULT: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
 
     /// A cost of so much memory (in KiB), so many passes and lanes.

@@ -78,9 +78,6 @@ pub enum UnlockError {
     /// The password is right, and what it opens is not what a keystore holds.
     #[error("what the password opens is not what a keystore holds: another program wrote it")]
     Contents(#[from] DecodeError),
-    /// The password is right, and what it opens has another form than this release reads.
-    #[error("what the password opens is not what a backup holds: another program wrote it")]
-    Inside(#[source] Box<KeystoreError>),
 }
 
 /// Why an account cannot be added, used or changed.

@@ -274,6 +274,8 @@ fn a_removed_key_is_gone_and_the_others_stay() {
 fn single_keys_need_no_words() {
     let mut keys = Unlocked::without_words(&password("right"), cheap()).unwrap();
     assert!(matches!(keys.add(name("main"), 1), Err(AccountError::NoWords)));
+    let path = DerivationPath::new(1, 0).unwrap();
+    assert!(matches!(keys.address_at(path), Err(AccountError::NoWords)));
     keys.import(name("only"), &seed(1)).unwrap();
     let open = keys.seal().unwrap().unlock(&password("right")).unwrap();
     assert!(open.phrase().is_none());

@@ -9,6 +9,7 @@ use crate::name::Name;
 use crate::sealed::{Context, PasswordCost, SealError, SealingKey};
 use crate::secret::{Password, RandomError, Secret, leave_no_trace};
 use crate::signing_key::SigningKey;
+use cairn_core::address::Address;
 use zeroize::Zeroizing;
 
 /// An open keystore. Dropping it wipes its secrets and the key that the password made.
@@ -58,6 +59,16 @@ impl Unlocked {
         self.secrets.root.as_ref().map(|root| &root.phrase)
     }
 
+    /// The address at a path, without adding an account: to look for those that were used.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::NoWords`].
+    pub fn address_at(&self, path: DerivationPath) -> Result<Address, AccountError> {
+        let root = self.secrets.root.as_ref().ok_or(AccountError::NoWords)?;
+        Ok(path.derive(&root.seed).address())
+    }
+
     /// Adds the account at the first free index of a coin type.
     ///
     /// # Errors
@@ -81,8 +92,7 @@ impl Unlocked {
     ///
     /// [`AccountError`] if there are no words, or the name or the key is taken.
     pub fn add_at(&mut self, name: Name, path: DerivationPath) -> Result<&KeyAccount, AccountError> {
-        let root = self.secrets.root.as_ref().ok_or(AccountError::NoWords)?;
-        let address = path.derive(&root.seed).address();
+        let address = self.address_at(path)?;
         self.insert(KeyAccount { name, address, origin: Origin::Derived(path) })
     }
 

@@ -193,6 +193,7 @@ fn from_the_words_alone_every_derived_account_comes_back() {
     let mut restored = Unlocked::from_words(phrase, seed, &other, cost).unwrap();
     for (index, address) in (0u32..).zip(&addresses) {
         let path = DerivationPath::new(7, index).unwrap();
+        assert_eq!(restored.address_at(path).unwrap(), *address);
         assert_eq!(restored.add_at(name(&format!("a{index}")), path).unwrap().address, *address);
     }
     let phrase = Mnemonic::parse(&paper).unwrap();
