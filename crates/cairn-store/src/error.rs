@@ -170,10 +170,12 @@ impl StoreError {
         match self {
             Self::Row { .. } | Self::WrongRoot | Self::Unreadable => true,
             // A disk that fails may have stored everything, and a newer format is not for this program.
-            Self::Database { source } => !matches!(
-                &**source,
-                redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::UpgradeRequired(_)
-            ),
+            Self::Database { source } => match &**source {
+                // A damaged page leads behind the end of the file.
+                redb::Error::Io(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+                redb::Error::PreviousIo | redb::Error::UpgradeRequired(_) => false,
+                _ => true,
+            },
             _ => false,
         }
     }
