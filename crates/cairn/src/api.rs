@@ -110,6 +110,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(routes::control::mine))
         .routes(routes!(routes::control::faucet))
         .routes(routes!(routes::control::shutdown))
+        .routes(routes!(routes::log::log))
         .routes(routes!(routes::health::health))
         .routes(routes!(routes::health::ready))
         .routes(routes!(routes::health::metrics))

@@ -10,6 +10,7 @@ mod exchange;
 mod genesis;
 mod load;
 mod local;
+mod log;
 mod mempool;
 mod mine;
 mod network;
@@ -101,6 +102,8 @@ enum Command {
     #[command(after_help = "Example:
   cairn paths --json")]
     Paths,
+    /// Show what a node logs, or change it while it runs.
+    Log(log::Arguments),
     /// Stop a node that runs here.
     Stop(stop::Arguments),
     /// Measure this machine: each figure beside its limit.
@@ -152,6 +155,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Export(arguments) => exchange::export(arguments, context),
         Command::Import(arguments) => exchange::import(arguments, context),
         Command::Config(command) => settings::run(&command, &context),
+        Command::Log(arguments) => log::run(arguments, &context),
         Command::Stop(arguments) => stop::run(&arguments, &context),
         Command::Paths | Command::Completions(_) | Command::Bench(_) => unreachable!("returned above"),
     }

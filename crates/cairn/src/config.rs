@@ -47,6 +47,8 @@ pub struct Setting {
 pub const MINE_CHOICES: &[&str] = &["on-transaction", "interval", "manual", "continuous"];
 /// The roles of a node, as people write them.
 pub const ROLE_CHOICES: &[&str] = &["full", "miner", "validator", "light", "tracker"];
+/// How lines of the log look.
+pub const LOG_FORMAT_CHOICES: &[&str] = &["text", "json"];
 
 /// Every setting, in the order in which they are shown.
 pub const SETTINGS: &[Setting] = &[
@@ -63,7 +65,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting { key: "producer", default: None, kind: Kind::Text },
     Setting { key: "miner_key", default: None, kind: Kind::File },
     Setting { key: "cache", default: Some("64MiB"), kind: Kind::Cache },
-    Setting { key: "log", default: Some("warn"), kind: Kind::Log },
+    Setting { key: "log", default: Some("info"), kind: Kind::Log },
+    Setting { key: "log_format", default: Some("text"), kind: Kind::OneOf(LOG_FORMAT_CHOICES) },
+    Setting { key: "log_file", default: None, kind: Kind::File },
+    Setting { key: "log_size", default: Some("16MiB"), kind: Kind::Size },
+    Setting { key: "log_kept", default: Some("4"), kind: Kind::Number },
 ];
 
 impl Setting {
@@ -90,6 +96,7 @@ impl Setting {
                 found if found < CACHE_BYTES_MIN => Err("a cache has at least 1MiB".to_owned()),
                 _ => Ok(()),
             },
+            Kind::Size => values::parse_size(value).map(drop).map_err(|error| told(&error)),
             Kind::Log => check_log(value),
             Kind::Number => {
                 value.parse::<u64>().map(drop).map_err(|_| "a whole number is expected".to_owned())

@@ -11,6 +11,7 @@ pub mod config;
 pub mod devnet;
 pub mod events;
 pub mod failure;
+pub mod logging;
 pub mod output;
 pub mod paths;
 pub mod pipeline;

@@ -594,6 +594,24 @@ pub struct MineAnswer {
     pub tip: Hash,
 }
 
+/// Asks a node what it logs, or tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogRequest {
+    /// From now on, what is logged: a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), or levels
+    /// of modules, such as `info,cairn::run=trace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// What a node logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogAnswer {
+    /// The filter in force.
+    #[schema(example = "info")]
+    pub filter: String,
+}
+
 /// Asks the faucet of a development network for coins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::mine::mode_of;
-use super::serving::{self, ReplayBar};
+use super::serving::{self, LogArguments, ReplayBar};
 use crate::api::render::to_mining_mode;
 use crate::api::views::{DevnetReady, Status};
 use crate::client::Client;
@@ -63,14 +63,12 @@ pub(crate) struct Arguments {
     /// Delete what an earlier devnet left, and begin anew.
     #[arg(long, conflicts_with = "ephemeral")]
     reset: bool,
-    /// What is logged to stderr: error, warn, info, debug, or a filter of `tracing`.
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
+    #[command(flatten)]
+    log: LogArguments,
 }
 
 pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliError> {
-    context.settings.flag("log", arguments.log)?;
-    serving::log(context.settings.get("log").unwrap_or("warn"))?;
+    serving::start_log(arguments.log, "warn", &mut context.settings)?;
     if let Some(found) = arguments.validators.filter(|count| *count > 0) {
         return Err(CliError::usage("validators-unsupported", format!("{found} validators were asked for"))
             .help("validators come with a later release; this one runs --consensus pow and pow+permit"));

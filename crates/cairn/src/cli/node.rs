@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::local::{Local, LocalArguments, cache_bytes, keep_genesis};
 use super::network::{Network, read_key};
-use super::serving::{self, ReplayBar};
+use super::serving::{self, LogArguments, ReplayBar};
 use crate::api::render::to_mining_mode;
 use crate::config::{MINE_CHOICES, ROLE_CHOICES};
 use crate::failure::CliError;
@@ -52,9 +52,8 @@ pub(crate) struct Arguments {
     /// How much the database may cache [default: 64MiB].
     #[arg(long, value_name = "SIZE")]
     cache: Option<String>,
-    /// What is logged to stderr: error, warn, info, debug, or a filter of `tracing`.
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
+    #[command(flatten)]
+    log: LogArguments,
 }
 
 pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliError> {
@@ -65,8 +64,7 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     settings.flag("miner_key", arguments.miner_key)?;
     settings.flag("mine", arguments.mine)?;
     settings.flag("cache", arguments.cache)?;
-    settings.flag("log", arguments.log)?;
-    serving::log(context.settings.get("log").unwrap_or("warn"))?;
+    serving::start_log(arguments.log, "info", &mut context.settings)?;
     let role = context.settings.get("role").unwrap_or("full").to_owned();
     check_role(&role)?;
     let bind = context.settings.get("api_bind").expect("the address has a default");

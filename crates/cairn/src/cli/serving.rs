@@ -1,24 +1,69 @@
-//! What `cairn node` and `cairn devnet` have in common: the log on stderr, and why a start fails.
+//! What `cairn node` and `cairn devnet` have in common: the log, and why a start fails.
 
 use super::local::cannot_open;
+use crate::config::{LOG_FORMAT_CHOICES, Origin, Settings};
 use crate::failure::CliError;
+use crate::logging::{self, LogError, LogFormat, LogSettings, LogTarget};
 use crate::output;
 use crate::run::service::ServiceError;
+use crate::values::parse_size;
+use clap::builder::PossibleValuesParser;
 use std::cell::RefCell;
 use std::path::Path;
 
-/// Sends the log to stderr, filtered.
-pub(crate) fn log(filter: &str) -> Result<(), CliError> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
-        CliError::usage("wrong-value", format!("`{filter}` is no filter for the log")).because(&error)
-    })?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(output::colours_on_stderr())
-        .with_writer(std::io::stderr);
-    // Where a subscriber is set already, that one goes on.
-    let _ = subscriber.try_init();
-    Ok(())
+/// What says how the log is.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Log")]
+pub(crate) struct LogArguments {
+    /// What is logged: error, warn, info, debug, or a filter of `tracing`.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How lines look: text for people, json for programs.
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(LOG_FORMAT_CHOICES))]
+    log_format: Option<String>,
+    /// The file that the log goes to, instead of stderr.
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<String>,
+    /// How large that file may grow before it is turned over [default: 16MiB].
+    #[arg(long, value_name = "SIZE")]
+    log_size: Option<String>,
+    /// How many older files are kept [default: 4].
+    #[arg(long, value_name = "N")]
+    log_kept: Option<String>,
+}
+
+/// Starts the log as the flags and settings say; `filter` where nobody says what is logged.
+pub(crate) fn start_log(
+    arguments: LogArguments,
+    filter: &str,
+    settings: &mut Settings,
+) -> Result<(), CliError> {
+    settings.flag("log", arguments.log)?;
+    settings.flag("log_format", arguments.log_format)?;
+    settings.flag("log_file", arguments.log_file)?;
+    settings.flag("log_size", arguments.log_size)?;
+    settings.flag("log_kept", arguments.log_kept)?;
+    let is_said = settings.origin("log").is_some_and(|origin| *origin != Origin::Default);
+    let filter = settings.get("log").filter(|_| is_said).unwrap_or(filter).to_owned();
+    let format = match settings.get("log_format") {
+        Some("json") => LogFormat::Json,
+        _ => LogFormat::Text,
+    };
+    let target = match settings.get("log_file") {
+        None => LogTarget::Stderr { colours: output::colours_on_stderr() },
+        Some(path) => LogTarget::File {
+            path: path.into(),
+            bytes_max: settings.get("log_size").map(parse_size).and_then(Result::ok).unwrap_or(u64::MAX),
+            kept: settings.get("log_kept").and_then(|kept| kept.parse().ok()).unwrap_or(u32::MAX),
+        },
+    };
+    logging::start(&LogSettings { filter, format, target }).map_err(|error| match &error {
+        LogError::File { source, .. } => CliError::usage("cannot-log", error.to_string())
+            .because(source)
+            .help("name a file that can be written: `--log-file FILE`"),
+        LogError::Filter(source) => CliError::usage("wrong-value", error.to_string()).because(source),
+        _ => CliError::usage("wrong-value", error.to_string()),
+    })
 }
 
 /// The bar that shows how far the replay of a log is, until the node is ready or has failed.

@@ -49,7 +49,7 @@ fn forms_of_pages_are_no_json() {
 fn what_changes_the_node_needs_its_token() {
     let mut node = TestNode::start();
     let before = node.snapshot();
-    for path in ["/v1/mine", "/v1/shutdown"] {
+    for path in ["/v1/mine", "/v1/log", "/v1/shutdown"] {
         let refused = request(node.address, "POST", path, &[], &[]);
         assert_eq!(refused.refusal(), (401, "token-required".to_owned(), None));
         assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
@@ -100,6 +100,7 @@ fn the_node_describes_itself() {
         "/v1/events",
         "/v1/mine",
         "/v1/faucet",
+        "/v1/log",
         "/v1/shutdown",
         "/healthz",
         "/readyz",

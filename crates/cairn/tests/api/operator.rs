@@ -54,6 +54,49 @@ fn the_log_tells_the_start_each_head_and_the_stop_and_no_secret() {
     assert!(!log.contains(&node.token), "the token is a secret");
 }
 
+#[test]
+fn what_is_logged_changes_while_the_node_runs() {
+    let node = TestNode::start_in(tempfile::tempdir().unwrap(), &["--mine", "manual", "--log", "warn"]);
+    node.mine(1);
+    let refused = node.post("/v1/log", &json!({ "filter": "info" }));
+    assert_eq!((refused.status, refused.refusal().1.as_str()), (401, "token-required"));
+    assert_eq!(node.command("/v1/log", &json!({})).json(), json!({ "filter": "warn" }));
+    assert!(!node.log().contains("new head"), "{}", node.log());
+
+    assert_eq!(node.command("/v1/log", &json!({ "filter": "info" })).json(), json!({ "filter": "info" }));
+    node.mine(1);
+    let start = Instant::now();
+    while !node.log().contains("height=2 ") {
+        assert!(start.elapsed() < Duration::from_secs(60), "{}", node.log());
+        std::thread::yield_now();
+    }
+    for filter in ["inof", "cairn=loud"] {
+        assert_eq!(node.command("/v1/log", &json!({ "filter": filter })).refusal().1, "malformed-parameter");
+    }
+    assert_eq!(node.command("/v1/log", &json!({})).json(), json!({ "filter": "info" }));
+}
+
+#[test]
+fn a_log_of_json_goes_to_a_file_and_is_turned_over() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("node.log");
+    let to_file = ["--log-format", "json", "--log-size", "512", "--log-kept", "2"];
+    let flags = [&LOGGED[..], &to_file, &["--log-file", file.to_str().unwrap()]].concat();
+    let node = TestNode::start_in(home, &flags);
+    let older = file.with_extension("log.1");
+    let start = Instant::now();
+    while !older.exists() {
+        node.mine(1);
+        assert!(start.elapsed() < Duration::from_secs(60), "the file is never turned over");
+    }
+    for line in std::fs::read_to_string(older).unwrap().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["level"], json!("INFO"), "{line}");
+        assert!(line["timestamp"].is_string() && line["message"].is_string(), "{line}");
+    }
+    assert_eq!(node.log(), "", "nothing goes to stderr");
+}
+
 /// A byte in the header of a segment.
 const IN_HEADER: usize = 20;
 

@@ -37,6 +37,8 @@ fn every_example_has_the_shape_of_its_view() {
             "POST /v1/mine 200" => holds::<MineAnswer>,
             "POST /v1/faucet request" => holds::<FaucetRequest>,
             "POST /v1/faucet 202" => holds::<FaucetAnswer>,
+            "POST /v1/log request" => holds::<LogRequest>,
+            "POST /v1/log 200" => holds::<LogAnswer>,
             "POST /v1/shutdown 202" => holds::<ShutdownAnswer>,
             "GET /healthz" => holds::<Health>,
             "GET /readyz" => holds::<Readiness>,
