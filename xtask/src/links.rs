@@ -9,7 +9,8 @@ use crate::report::Refusal;
 use crate::repository::{Repository, SourceFile};
 
 /// A name in `code` that begins like this is a path from the root.
-const FOLDERS: &[&str] = &["crates/", "docs/", "examples/", "xtask/", "fuzz/", "web/", ".ci/", ".cargo/"];
+const FOLDERS: &[&str] =
+    &["crates/", "docs/", "examples/", "xtask/", "packaging/", "fuzz/", "web/", ".ci/", ".cargo/"];
 
 /// Characters of a pattern, a placeholder or a command: such a name is no file's.
 const NOT_IN_NAMES: &[char] = &['*', '{', '<', '$', '…', ' ', '(', '='];

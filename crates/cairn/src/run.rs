@@ -19,9 +19,11 @@ mod checkers;
 mod journal;
 mod news;
 mod opening;
+
 mod room;
 mod sealer;
 pub mod service;
+mod supervisor;
 mod worker;
 
 pub use opening::{Progress, RunError};

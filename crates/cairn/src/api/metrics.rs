@@ -69,6 +69,8 @@ pub struct Figures {
     pub held_blocks: u64,
     /// Bytes of the log of the mempool.
     pub mempool_log_bytes: u64,
+    /// Whether the disk has no room for another block.
+    pub disk_full: bool,
     /// The id of the newest event.
     pub event_id: u64,
     /// Who reads the stream of events.
@@ -87,7 +89,7 @@ type Source = fn(&Figures) -> u64;
 /// Name, meaning and source of a figure.
 type Row = (&'static str, &'static str, Source);
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     ("height", "Height of the tip", |figures| figures.height),
     ("mempool_transactions", "Transactions that wait for a block", |figures| figures.mempool_transactions),
     ("mempool_bytes", "Canonical bytes of the transactions that wait", |figures| figures.mempool_bytes),
@@ -96,6 +98,7 @@ const ROWS: [Row; 10] = [
     ("side_blocks", "Blocks kept beside the chain", |figures| figures.side_blocks),
     ("held_blocks", "Blocks from the future that are held", |figures| figures.held_blocks),
     ("mempool_log_bytes", "Bytes of the log of the mempool", |figures| figures.mempool_log_bytes),
+    ("disk_full", "Whether the disk has no room for another block", |figures| figures.disk_full.into()),
     ("event_id", "Id of the newest event", |figures| figures.event_id),
     ("event_subscribers", "Clients that read the stream of events", |figures| figures.subscribers),
 ];

@@ -1,5 +1,6 @@
 //! A node with its interface, from start to stop: what `cairn node` and `cairn devnet` have in common.
 
+use super::supervisor::Supervisor;
 use super::{NodeHandle, NodeSettings, Progress, RunError, Running};
 use crate::api::faucet::Faucet;
 use crate::api::guard::{TOKEN_FILE, Token, TokenError};
@@ -10,6 +11,7 @@ use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -158,6 +160,7 @@ pub fn run(
     let (stop, stopped) = watch::channel(false);
     watch_signals(&runtime, stop.clone()).map_err(ServiceError::Threads)?;
 
+    let supervisor = Supervisor::of_process().map(Arc::new);
     let started = Instant::now();
     let directory = node.directory.clone();
     let running = Running::start(node, progress)?;
@@ -178,7 +181,7 @@ pub fn run(
             data_dir: directory,
             token_file: ready_node.token_file.clone(),
         };
-        let settings = ApiSettings { node: handle, name, role, token, faucet, stop };
+        let settings = ApiSettings { node: handle.clone(), name, role, token, faucet, stop };
         let registered: Registered = register(&runtime_directory, &record)
             .map_err(|source| ServiceError::Register { path: runtime_directory, source })?;
         let listener = {
@@ -188,10 +191,19 @@ pub fn run(
         };
         let server = runtime.spawn(api::serve(listener, address, settings));
         ready(&ready_node);
+        if let Some(supervisor) = &supervisor {
+            let height = handle.reader().tip();
+            supervisor.tell_ready(&format!("{} at height {height}, {address}", record.network));
+            let supervisor = Arc::clone(supervisor);
+            runtime.spawn(async move { supervisor.tell_alive(handle).await });
+        }
         runtime.block_on(async {
             let mut stopped = stopped;
             let _ = stopped.wait_for(|stop| *stop).await;
             stopping = Instant::now();
+            if let Some(supervisor) = &supervisor {
+                supervisor.tell_stopping();
+            }
             // A server that panicked has nothing left to finish.
             let _ = server.await;
         });

@@ -51,7 +51,12 @@ pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, J
 pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, ApiError> {
     let figures = api.node.ask(look).await?;
     let events = api.node.events();
-    let figures = Figures { event_id: events.newest(), subscribers: count(events.subscribers()), ..figures };
+    let figures = Figures {
+        disk_full: api.node.is_disk_full(),
+        event_id: events.newest(),
+        subscribers: count(events.subscribers()),
+        ..figures
+    };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], api.metrics.render(&figures)))
 }
