@@ -6,6 +6,7 @@ mod block;
 mod completions;
 mod context;
 mod devnet;
+mod doctor;
 mod exchange;
 mod genesis;
 mod load;
@@ -104,6 +105,8 @@ enum Command {
     Paths,
     /// Show what a node logs, or change it while it runs.
     Log(log::Arguments),
+    /// Look for what is wrong with this machine, the chain or the node.
+    Doctor(doctor::Arguments),
     /// Stop a node that runs here.
     Stop(stop::Arguments),
     /// Measure this machine: each figure beside its limit.
@@ -155,6 +158,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Export(arguments) => exchange::export(arguments, context),
         Command::Import(arguments) => exchange::import(arguments, context),
         Command::Config(command) => settings::run(&command, &context),
+        Command::Doctor(arguments) => doctor::run(arguments, context),
         Command::Log(arguments) => log::run(arguments, &context),
         Command::Stop(arguments) => stop::run(&arguments, &context),
         Command::Paths | Command::Completions(_) | Command::Bench(_) => unreachable!("returned above"),

@@ -173,6 +173,11 @@ impl CliError {
         &self.message
     }
 
+    /// What to type or do next; empty where nobody knows.
+    pub fn help_text(&self) -> &str {
+        self.help.as_deref().unwrap_or_default()
+    }
+
     /// Writes the error where people or programs look for it, and returns the exit status.
     pub fn report(&self, json: bool) -> ExitCode {
         if self.told {

@@ -4,6 +4,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
+mod doctor;
+mod home;
 mod packaging;
 #[path = "../support/mod.rs"]
 mod support;
