@@ -28,6 +28,7 @@ enum Kind {
     Socket,
     Duration,
     Cache,
+    Size,
     Log,
     Number,
     OneOf(&'static [&'static str]),

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::local::{Local, LocalArguments};
 use super::network::Network;
 use super::verify::draw_seed;
+use crate::api::views::{BlockView, Status};
 use crate::client::Client;
 use crate::failure::CliError;
 use crate::output::{self, Progress, Style, plural};
@@ -32,6 +33,8 @@ const VERSION: u32 = 1;
 const HEAD_BYTES: usize = MAGIC.len() + 4 + 32;
 /// How many blocks go to the node at once, so that they share one sync of the disk.
 const BLOCKS_AT_ONCE: usize = 64;
+/// How often a chain that takes other branches meanwhile is written again.
+const EXPORT_ATTEMPTS: usize = 5;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -127,20 +130,42 @@ fn export_kept(handle: &NodeHandle, file: &Path) -> Result<u64, CliError> {
 }
 
 /// Writes the chain of a running node; returns how many blocks.
+///
+/// Blocks are asked for by height, so a reorganisation meanwhile would mix two branches. The file holds
+/// one if the block that was the tip at the start is on the chain at the end: then so are all below it.
 fn export_node(client: &Client, context: &Context, file: &Path) -> Result<u64, CliError> {
     context.block_on(async {
-        let (network, status) = Network::ask(client).await?;
-        let mut writer = begin(file, &network.identity())?;
-        let mut progress = Progress::new("blocks written", status.height);
-        for height in 1..=status.height {
-            let bytes = client.get_bytes(&format!("/v1/blocks/{height}/raw")).await?;
-            write_block(&mut writer, &bytes).map_err(|error| unwritable(file, &error))?;
-            progress.set(height);
+        for _ in 0..EXPORT_ATTEMPTS {
+            let (network, status) = Network::ask(client).await?;
+            let blocks = write_chain(client, &network, &status, file).await?;
+            let there: BlockView = client.get(&format!("/v1/blocks/{}", status.height)).await?;
+            if there.id == status.tip {
+                return Ok(blocks);
+            }
+            output::note("the chain took another branch meanwhile: once more from the start");
         }
-        progress.finish();
-        finish(writer, file)?;
-        Ok(status.height)
+        Err(CliError::failed("chain-moves", "the chain took another branch again and again")
+            .help("try again later; or stop the node first: `cairn stop`"))
     })
+}
+
+/// Writes the blocks up to the tip that a status names; returns how many.
+async fn write_chain(
+    client: &Client,
+    network: &Network,
+    status: &Status,
+    file: &Path,
+) -> Result<u64, CliError> {
+    let mut writer = begin(file, &network.identity())?;
+    let mut progress = Progress::new("blocks written", status.height);
+    for height in 1..=status.height {
+        let bytes = client.get_bytes(&format!("/v1/blocks/{height}/raw")).await?;
+        write_block(&mut writer, &bytes).map_err(|error| unwritable(file, &error))?;
+        progress.set(height);
+    }
+    progress.finish();
+    finish(writer, file)?;
+    Ok(status.height)
 }
 
 fn begin(file: &Path, identity: &BlockId) -> Result<BufWriter<File>, CliError> {

@@ -7,5 +7,6 @@
 mod doctor;
 mod home;
 mod packaging;
+mod pages;
 #[path = "../support/mod.rs"]
 mod support;
