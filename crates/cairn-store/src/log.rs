@@ -50,6 +50,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use opening::refuse_foreign;
 pub use opening::{Opened, Torn};
 pub use reader::{Reader, Scan};
 

@@ -19,7 +19,7 @@ mod checkers;
 mod journal;
 mod news;
 mod opening;
-
+pub mod release;
 mod room;
 mod sealer;
 pub mod service;

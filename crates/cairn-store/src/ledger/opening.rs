@@ -21,7 +21,7 @@ use super::tables::{self, Tip};
 use super::{FORMAT, Ledger, Settings, Shared};
 use crate::backend::Disk;
 use crate::error::{Damage, StoreError};
-use crate::log::{Log, Position, Scan, Torn};
+use crate::log::{Log, Position, Scan, Torn, refuse_foreign};
 
 /// A ledger that was opened, and what its owner does next.
 #[derive(Debug)]
@@ -76,15 +76,18 @@ impl Ledger {
 
 fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Result<Opened, StoreError> {
     let identity = genesis.identity().0;
+    let fail = |source| StoreError::io("open", disk.path(), source);
+    let blocks = disk.directory("blocks").map_err(fail)?;
+    let mempool = disk.directory("mempool").map_err(fail)?;
+    // To open the database after a crash is to repair it, which only its own release may do.
+    refuse_foreign(&blocks, "blocks", identity)?;
+    refuse_foreign(&mempool, "mempool", identity)?;
     let database = Database::open(disk, settings.cache_bytes)?;
     let tip = database.read(tables::tip)?;
     if let Some(tip) = &tip {
         check_tip(&**disk, tip, identity)?;
     }
 
-    let fail = |source| StoreError::io("open", disk.path(), source);
-    let blocks = disk.directory("blocks").map_err(fail)?;
-    let mempool = disk.directory("mempool").map_err(fail)?;
     let log_end = tip.map(|tip| tip.log_end);
     let (mut blocks, opened_blocks) = Log::open(blocks, "blocks", identity, settings.log, log_end)?;
     let (mempool, opened_mempool) = Log::open(mempool, "mempool", identity, settings.log, None)?;

@@ -105,6 +105,21 @@ pub(super) fn open(
     Ok((log, opened))
 }
 
+/// Refuses a log that a newer version of the program wrote, or that is another network's, before
+/// anything beside it is touched. The newest segment says it; where a crash tore its header, the one
+/// before does.
+pub(crate) fn refuse_foreign(disk: &Arc<dyn Disk>, name: &str, identity: [u8; 32]) -> Result<(), StoreError> {
+    let shared = Shared::new(Arc::clone(disk), name);
+    for number in find_numbers(&shared, name)?.into_iter().rev().take(2) {
+        let found = find_segment(&shared, number, identity);
+        // Whatever else is wrong is judged when the log is opened.
+        if let Err(error @ (StoreError::NewerFormat { .. } | StoreError::WrongNetwork { .. })) = found {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
 /// The numbers of the segment files, in order.
 fn find_numbers(shared: &Shared, name: &str) -> Result<Vec<u32>, StoreError> {
     let disk = &shared.disk;

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::genesis;
 use super::serving::ReplayBar;
 use crate::failure::CliError;
+use crate::run::release;
 use crate::run::{NodeSettings, RunError, Running};
 use crate::values::parse_size;
 use cairn_core::genesis::Genesis;
@@ -111,7 +112,12 @@ pub(crate) fn cannot_open_store(error: &StoreError, directory: &Path) -> CliErro
         StoreError::WrongNetwork { .. } => failure("wrong-network")
             .help("use another --data-dir for this network, or the genesis file of that one"),
         StoreError::NewerFormat { .. } => {
-            failure("newer-format").help("a newer cairn wrote it: use that one")
+            let writer = release::writer(directory).filter(|writer| writer != release::THIS);
+            let writer = writer.as_deref().unwrap_or("a newer cairn");
+            failure("newer-format").help(format!(
+                "{writer} wrote it: use that release; this is {}, and nothing was changed",
+                release::THIS
+            ))
         }
         StoreError::Full { .. } => failure("disk-full").help("make room on the disk"),
         StoreError::Damaged { .. } => failure("damaged").help(DAMAGED),

@@ -5,7 +5,7 @@ use super::checkers::Checkers;
 use super::sealer::SealerDesk;
 use super::worker::{Worker, now};
 use super::{COMMANDS_MAX, Command, Counts, NodeHandle, NodeSettings, Running, Shared};
-use super::{aside, room};
+use super::{aside, release, room};
 use crate::events::Events;
 use cairn_core::block::{BlockError, trust};
 use cairn_core::codec::decode_exact;
@@ -75,6 +75,7 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
     tell_opened(&opened);
     let events = open_events(&disk, &settings).map_err(|error| name_full(error, &settings))?;
     let (node, ledger) = replay(opened, &consensus, &settings, progress)?;
+    release::note(&settings.directory);
 
     let (commands, inbox) = sync_channel(COMMANDS_MAX);
     let checkers = Arc::new(Checkers::default());
