@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 mod doctor;
+mod export;
 mod formats;
 mod home;
 mod packaging;
