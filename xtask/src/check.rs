@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::report::{Painter, Refusal};
 use crate::repository::{Repository, run as run_program, run_and_keep};
-use crate::{arrows, links, rules};
+use crate::{arrows, deny, links, rules};
 
 /// One step: what it is called, and what it does. It returns a short result for its line.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,7 @@ pub(crate) const QUICK: &[Step] = &[
 /// What builds the workspace.
 const SLOW: &[Step] = &[
     Step { name: "spec", run: spec },
+    Step { name: "deny", run: deny::check },
     Step { name: "clippy", run: clippy },
     Step { name: "tests", run: tests },
     Step { name: "doc tests", run: doc_tests },

@@ -85,8 +85,8 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "deny",
-        about: "check licences, advisories, versions and sources of dependencies",
-        run: |repository, _| deny::run(repository),
+        about: "check licences, sources, versions and advisories of dependencies",
+        run: |repository, _| deny::check(repository).map(|summary| println!("{summary}")),
     },
 ];
 
