@@ -14,6 +14,7 @@ mod links;
 mod long;
 #[cfg(test)]
 mod purity;
+mod release;
 mod report;
 mod repository;
 mod rules;
@@ -87,6 +88,11 @@ const CHORES: &[Chore] = &[
         name: "deny",
         about: "check licences, sources, versions and advisories of dependencies",
         run: |repository, _| deny::check(repository).map(|summary| println!("{summary}")),
+    },
+    Chore {
+        name: "release",
+        about: "build what is shipped: a tarball and its checksums, under target/release-files",
+        run: |repository, _| release::run(repository),
     },
 ];
 
