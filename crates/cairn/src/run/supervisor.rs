@@ -61,7 +61,7 @@ impl Supervisor {
 
     fn tell(&self, message: &str) {
         if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address) {
-            tracing::warn!(%error, message, "the supervisor was not told");
+            tracing::warn!(%error, untold = message, "the supervisor was not told");
         }
     }
 }

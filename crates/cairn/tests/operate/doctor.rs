@@ -50,6 +50,7 @@ fn a_running_node_is_asked() {
     let _node = home.start(&["devnet", "--port-base", "0"]);
     assert_eq!(finding(&home, "node", 0)["grade"], "fine");
     assert_eq!(finding(&home, "newest block", 0)["grade"], "fine");
+    assert_eq!(finding(&home, "token", 0)["grade"], "fine");
 }
 
 #[test]

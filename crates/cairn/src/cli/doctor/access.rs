@@ -16,7 +16,8 @@ const FILES_WANTED: u64 = 1_024;
 pub(super) fn examine(directory: &Path, node: Option<&RunningNode>, context: &Context) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(data_directory(directory));
-    findings.extend(token(directory));
+    let token_file = node.map_or_else(|| directory.join(TOKEN_FILE), |node| node.token_file.clone());
+    findings.extend(token(&token_file));
     for key in ["key_file", "miner_key"] {
         findings.extend(context.settings.get(key).map(|file| key_file(Path::new(file))));
     }
@@ -41,10 +42,9 @@ fn data_directory(directory: &Path) -> Option<Finding> {
     })
 }
 
-fn token(directory: &Path) -> Option<Finding> {
+fn token(file: &Path) -> Option<Finding> {
     const CHECK: &str = "token";
-    let file = directory.join(TOKEN_FILE);
-    let mode = std::fs::metadata(&file).ok()?.mode();
+    let mode = std::fs::metadata(file).ok()?.mode();
     Some(if mode & 0o077 != 0 {
         let help = format!("chmod 600 {}, and start the node anew for another token", file.display());
         Finding::wrong(CHECK, "others may read it, and change the node with it", help)
@@ -108,13 +108,13 @@ mod tests {
         assert_eq!(found.grade, Grade::Wrong);
         assert_eq!(found.help, format!("chmod go-w {}", directory.path().display()));
 
-        assert_eq!(token(directory.path()), None);
         let file = directory.path().join(TOKEN_FILE);
+        assert_eq!(token(&file), None);
         fs::write(&file, "secret").unwrap();
         set(&file, 0o644);
-        assert_eq!(token(directory.path()).unwrap().grade, Grade::Wrong);
+        assert_eq!(token(&file).unwrap().grade, Grade::Wrong);
         set(&file, 0o600);
-        assert_eq!(token(directory.path()).unwrap().grade, Grade::Fine);
+        assert_eq!(token(&file).unwrap().grade, Grade::Fine);
 
         let key = directory.path().join("my.key");
         assert_eq!(key_file(&key).grade, Grade::Wrong);

@@ -108,7 +108,7 @@ fn open(local: &Local, context: &Context) -> Vec<Finding> {
                 Some(_) => Finding::warning(
                     CHECK,
                     "the database is missing or damaged",
-                    format!("nothing is lost: the next start builds it again from {}", bytes_text(replay)),
+                    "nothing is lost: the next start builds it again from the blocks",
                 ),
                 None if replay > 0 => Finding::fine(
                     CHECK,
