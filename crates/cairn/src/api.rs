@@ -6,16 +6,19 @@
 //! submitting what is signed, needs nothing but being on this machine; what changes the node needs
 //! its token. Nothing here ever signs, but for the faucet of a development network.
 
+pub mod clients;
 pub mod connections;
 pub mod errors;
 pub mod faucet;
 pub mod guard;
 pub mod input;
 pub mod metrics;
+pub mod rates;
 mod reads;
 pub mod render;
 mod routes;
 pub mod server;
+pub mod tls;
 pub mod views;
 
 use crate::run::NodeHandle;
@@ -25,10 +28,10 @@ use axum::http::{Method, Uri};
 use cairn_core::network::Rules;
 use errors::ApiError;
 use faucet::Faucet;
-use guard::{Hosts, Token};
+use guard::Token;
 use metrics::{HttpMetrics, Metrics};
 use reads::Reads;
-use std::net::SocketAddr;
+use server::Access;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -47,6 +50,8 @@ pub struct ApiSettings {
     pub role: String,
     /// What shows that somebody may change the node.
     pub token: Token,
+    /// Who else may ask, and how.
+    pub access: Access,
     /// What gives coins away; none but on a development network.
     pub faucet: Option<Faucet>,
     /// Told to stop: by [`watch::Sender::send_replace`] here, or by `POST /v1/shutdown`.
@@ -122,8 +127,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
 /// # Panics
 ///
 /// If the description cannot be written, which a test sees.
-pub async fn serve(listener: TcpListener, address: SocketAddr, settings: ApiSettings) {
-    let ApiSettings { node, name, role, token, faucet, stop, .. } = settings;
+pub async fn serve(listener: TcpListener, settings: ApiSettings) {
+    let ApiSettings { node, name, role, token, access, faucet, stop } = settings;
     let http = HttpMetrics::default();
     let metrics = Metrics::new(&http, node.counts(), &node.genesis().section().network.name);
     let (router, description) = routes().split_for_parts();
@@ -133,7 +138,7 @@ pub async fn serve(listener: TcpListener, address: SocketAddr, settings: ApiSett
     let api = Arc::new(Api { node, name, role, token, faucet, stop, metrics, reads, description });
     let router: Router =
         router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed).with_state(api);
-    server::serve(listener, router, Hosts::of(address), http, stopped).await;
+    server::serve(listener, router, access, http, stopped).await;
 }
 
 async fn no_such_route(uri: Uri) -> ApiError {

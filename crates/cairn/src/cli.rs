@@ -62,6 +62,10 @@ struct Global {
     /// The file with the token of that node, for what changes it.
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<String>,
+    /// How to know that node where its address is https: `sha256:` and the fingerprint that it printed,
+    /// or a PEM file with certificates.
+    #[arg(long, global = true, value_name = "SHA256|FILE")]
+    node_cert: Option<String>,
     /// The configuration file, instead of cairn.toml in the configuration directory.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,

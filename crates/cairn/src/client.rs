@@ -1,18 +1,22 @@
-//! The HTTP client of the commands: one node, kept-alive connections, the same JSON types as the server.
+//! The HTTP client of the commands: one node, kept-alive connections, the same JSON types as the server;
+//! over TLS where the node can be reached by others, which then sees the token with every request.
 
 mod help;
 
 use crate::api::errors::{ApiError, of_block};
+use crate::api::tls::{TlsError, client_config};
 use crate::api::views::{ErrorBody, ErrorView, Status, SubmitResult, Submitted};
 use crate::failure::CliError;
-use crate::values::NodeUrl;
+use crate::values::{NodeTrust, NodeUrl};
 use axum::body::{Body, Bytes};
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{HeaderValue, Method, Request, StatusCode};
 use cairn_core::block::BlockError;
 use help::command_help;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
@@ -31,7 +35,7 @@ const TOKEN_BYTES_MAX: u64 = 1024;
 /// A node as the commands talk to it.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: hyper_util::client::legacy::Client<HttpConnector, Body>,
+    http: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Body>,
     url: NodeUrl,
     token_file: Option<PathBuf>,
 }
@@ -92,12 +96,19 @@ pub enum ClientError {
 
 impl Client {
     /// A client of the node at `url`; requests that change the node carry the token of `token_file`.
+    /// It knows no certificate, so that `url` must be one of `http`.
     pub fn new(url: NodeUrl, token_file: Option<PathBuf>) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_WITHIN));
-        connector.set_nodelay(true);
-        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
-        Self { http, url, token_file }
+        let config = client_config(None).expect("no file is read");
+        Self { http: connections(config), url, token_file }
+    }
+
+    /// The same client, which trusts certificates as `trust` says.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] if the file with certificates cannot be read.
+    pub fn trusting(self, trust: &NodeTrust) -> Result<Self, TlsError> {
+        Ok(Self { http: connections(client_config(Some(trust))?), ..self })
     }
 
     /// Where the node is.
@@ -134,8 +145,8 @@ impl Client {
         path: &str,
         value: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let token = match self.token() {
-            Ok(token) => token,
+        let bearer = match self.bearer() {
+            Ok(bearer) => bearer,
             Err(error) => {
                 // That nobody is there is the better answer, where nobody is.
                 self.get::<Status>("/v1/status").await?;
@@ -146,10 +157,6 @@ impl Client {
         let mut request = self.request(Method::POST, path, Body::from(body));
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, "application/json".parse().expect("a header value"));
-        let bearer = format!("Bearer {token}").parse().map_err(|_| ClientError::NoToken {
-            file: self.token_file.clone(),
-            source: std::io::Error::other("the file holds no token"),
-        })?;
         headers.insert(AUTHORIZATION, bearer);
         let (_, bytes) = self.exchange(request).await?;
         self.read(&bytes)
@@ -183,12 +190,17 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, body: Body) -> Request<Body> {
-        Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url.as_str()))
             .header(ACCEPT, "application/json")
             .body(body)
-            .expect("a checked address and a path of our own make an URI")
+            .expect("a checked address and a path of our own make an URI");
+        // A node that is reached from elsewhere wants it always, and says so where it is missing.
+        if let Some(bearer) = self.url.is_encrypted().then(|| self.bearer().ok()).flatten() {
+            request.headers_mut().insert(AUTHORIZATION, bearer);
+        }
+        request
     }
 
     /// Sends a request and reads the whole answer, which is one of success.
@@ -221,14 +233,39 @@ impl Client {
         serde_json::from_slice(bytes).map_err(|_| ClientError::NotANode { url: self.url.as_str().to_owned() })
     }
 
-    fn token(&self) -> Result<String, ClientError> {
+    fn bearer(&self) -> Result<HeaderValue, ClientError> {
         use std::io::Read as _;
         let missing = |source| ClientError::NoToken { file: self.token_file.clone(), source };
         let file = self.token_file.as_ref().ok_or_else(|| missing(std::io::ErrorKind::NotFound.into()))?;
         let mut text = String::new();
         let file = std::fs::File::open(file).map_err(missing)?;
         file.take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(missing)?;
-        Ok(text.trim().to_owned())
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", text.trim()));
+        bearer.map_err(|_| missing(std::io::Error::other("the file holds no token")))
+    }
+}
+
+fn connections(
+    config: ClientConfig,
+) -> hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Body> {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT_WITHIN));
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    client.build(builder.wrap_connector(connector))
+}
+
+/// Whether something failed because nothing makes the node's certificate trustworthy.
+fn is_mistrust(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref() {
+        return matches!(error, rustls::Error::InvalidCertificate(_));
+    }
+    // An error of the system shows what it wraps only when it is asked for that.
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(wrapped) => is_mistrust(wrapped),
+        None => error.source().is_some_and(is_mistrust),
     }
 }
 
@@ -256,10 +293,26 @@ impl CliError {
     }
 }
 
+impl From<TlsError> for CliError {
+    fn from(error: TlsError) -> Self {
+        let failure = Self::failed("unusable-certificate", error.to_string());
+        match std::error::Error::source(&error) {
+            Some(source) => failure.because(source),
+            None => failure,
+        }
+    }
+}
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let message = error.to_string();
         match &error {
+            ClientError::Unreachable { url, source } if is_mistrust(source) => Self::unreachable(
+                "unknown-certificate",
+                format!("the certificate of {url} is not a known one"),
+            )
+            .because(source)
+            .help("say which to trust, as the node printed it: `--node-cert sha256:…`, or a PEM file"),
             ClientError::Unreachable { source, .. } => Self::unreachable("no-node", message)
                 .because(source)
                 .help("start one: `cairn devnet`; or say where it is: `--node URL`"),

@@ -31,6 +31,9 @@ enum Kind {
     Size,
     Log,
     Number,
+    /// A number above 0 of 32 bits.
+    Rate,
+    Trust,
     OneOf(&'static [&'static str]),
 }
 
@@ -55,6 +58,7 @@ pub const LOG_FORMAT_CHOICES: &[&str] = &["text", "json"];
 pub const SETTINGS: &[Setting] = &[
     Setting { key: "node", default: None, kind: Kind::Url },
     Setting { key: "token_file", default: None, kind: Kind::File },
+    Setting { key: "node_cert", default: None, kind: Kind::Trust },
     Setting { key: "key_file", default: None, kind: Kind::File },
     Setting { key: "fee_rate", default: None, kind: Kind::Number },
     Setting { key: "timeout", default: Some("60s"), kind: Kind::Duration },
@@ -62,6 +66,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting { key: "genesis", default: None, kind: Kind::File },
     Setting { key: "role", default: Some("full"), kind: Kind::OneOf(ROLE_CHOICES) },
     Setting { key: "api_bind", default: Some("127.0.0.1:7780"), kind: Kind::Socket },
+    Setting { key: "api_hosts", default: None, kind: Kind::Text },
+    Setting { key: "api_tls_cert", default: None, kind: Kind::File },
+    Setting { key: "api_tls_key", default: None, kind: Kind::File },
+    Setting { key: "api_reads", default: Some("100"), kind: Kind::Rate },
+    Setting { key: "api_writes", default: Some("50"), kind: Kind::Rate },
     Setting { key: "mine", default: None, kind: Kind::OneOf(MINE_CHOICES) },
     Setting { key: "producer", default: None, kind: Kind::Text },
     Setting { key: "miner_key", default: None, kind: Kind::File },
@@ -102,6 +111,11 @@ impl Setting {
             Kind::Number => {
                 value.parse::<u64>().map(drop).map_err(|_| "a whole number is expected".to_owned())
             }
+            Kind::Rate => value
+                .parse::<std::num::NonZeroU32>()
+                .map(drop)
+                .map_err(|_| "a whole number from 1 to 4294967295 is expected".to_owned()),
+            Kind::Trust => values::NodeTrust::parse(value).map(drop).map_err(|error| told(&error)),
             Kind::OneOf(choices) if choices.contains(&value) => Ok(()),
             Kind::OneOf(choices) => Err(format!("one of {} is expected", choices.join(", "))),
         }

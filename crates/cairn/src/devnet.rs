@@ -17,7 +17,7 @@ pub use directory::{Difference, MARK_FILE};
 
 use crate::api::faucet::Faucet;
 use crate::api::views::{DevnetAccount, DevnetNode, DevnetReady};
-use crate::run::service::{self, ServiceError, ServiceSettings};
+use crate::run::service::{self, Exposure, ServiceError, ServiceSettings};
 use crate::run::{NodeSettings, Progress};
 use cairn_core::address::AddressPrefix;
 use cairn_core::genesis::{Genesis, GenesisProblems, coins};
@@ -187,7 +187,7 @@ pub fn run(
         node: node_settings,
         name: directory::FIRST_NODE.to_owned(),
         role: "miner".to_owned(),
-        bind,
+        exposure: Exposure::on_loopback(bind),
         token_directory: directory.to_owned(),
         faucet: Some(Faucet::new(DevelopmentAccount::Faucet.key(), DECIMALS)),
         runtime_directory: settings.runtime_directory.clone(),

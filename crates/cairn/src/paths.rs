@@ -71,6 +71,9 @@ pub struct RunningNode {
     pub data_dir: PathBuf,
     /// The file that holds the token for what changes the node.
     pub token_file: PathBuf,
+    /// By what its certificate is known; none where it speaks plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// The file of a running node in the register; dropping it takes the file away.
@@ -175,6 +178,7 @@ mod tests {
             identity: "00".repeat(32),
             data_dir: PathBuf::from("/data"),
             token_file: PathBuf::from("/data/token"),
+            fingerprint: None,
         }
     }
 

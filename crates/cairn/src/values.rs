@@ -2,6 +2,8 @@
 
 use cairn_core::genesis::coins::{self, CoinsError};
 use cairn_core::numbers::Amount;
+use std::fmt;
+use std::path::PathBuf;
 
 /// Why a text is not a value. The text itself is for the caller to show.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,13 +58,11 @@ pub enum ValueError {
     #[error("files are named after it, so a name has no slashes and begins with no point or hyphen")]
     Name,
     /// The interface of a node is reached over HTTP.
-    #[error("the address of a node is http://HOST:PORT, such as http://127.0.0.1:7780")]
+    #[error("the address of a node is http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:7780")]
     Url,
-    /// TLS is not part of this release.
-    #[error(
-        "https is not part of this release: reach the node over http on this machine, or through a tunnel"
-    )]
-    Https,
+    /// What a certificate is known by is its fingerprint, or a file.
+    #[error("`sha256:` and 64 hexadecimal digits, or a file with certificates, are expected")]
+    Trust,
 }
 
 /// Reads an amount in coins of `decimals` decimals, exactly.
@@ -198,28 +198,80 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 pub struct NodeUrl(String);
 
 impl NodeUrl {
-    /// Reads `http://HOST:PORT`; a slash at the end says nothing.
+    /// Reads `http://HOST:PORT` or `https://HOST:PORT`; a slash at the end says nothing.
     ///
     /// # Errors
     ///
-    /// [`ValueError::Url`], or [`ValueError::Https`].
+    /// [`ValueError::Url`].
     pub fn parse(text: &str) -> Result<Self, ValueError> {
-        if text.starts_with("https://") {
-            return Err(ValueError::Https);
+        let (scheme, authority) = text.split_once("://").ok_or(ValueError::Url)?;
+        if !matches!(scheme, "http" | "https") {
+            return Err(ValueError::Url);
         }
-        let authority = text.strip_prefix("http://").ok_or(ValueError::Url)?;
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let (host, port) = authority.rsplit_once(':').ok_or(ValueError::Url)?;
         let plain = |it: char| it.is_ascii_alphanumeric() || ".-_[]:".contains(it);
         if host.is_empty() || !host.chars().all(plain) || port.parse::<u16>().is_err() {
             return Err(ValueError::Url);
         }
-        Ok(Self(format!("http://{authority}")))
+        Ok(Self(format!("{scheme}://{authority}")))
+    }
+
+    /// Whether the node is reached over TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.0.starts_with("https://")
     }
 
     /// The address without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What a certificate is known by: the SHA-256 of its DER bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+/// What a fingerprint begins with as a text.
+const FINGERPRINT_PREFIX: &str = "sha256:";
+
+impl Fingerprint {
+    /// The fingerprint of a certificate.
+    pub fn of(certificate: &[u8]) -> Self {
+        let mut hasher = cairn_hash::Sha256::new();
+        hasher.update(certificate);
+        Self(hasher.finish())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{FINGERPRINT_PREFIX}{}", const_hex::encode(self.0))
+    }
+}
+
+/// Which certificates a client trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeTrust {
+    /// The one with this fingerprint.
+    Fingerprint(Fingerprint),
+    /// Those of this file, and those that they signed.
+    File(PathBuf),
+}
+
+impl NodeTrust {
+    /// Reads `sha256:` with 64 hexadecimal digits, between pairs of which colons may stand, or the path of a
+    /// file.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::Trust`].
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        let Some(digits) = text.strip_prefix(FINGERPRINT_PREFIX) else {
+            return if text.is_empty() { Err(ValueError::Trust) } else { Ok(Self::File(text.into())) };
+        };
+        let bytes = const_hex::decode(digits.replace(':', "")).map_err(|_| ValueError::Trust)?;
+        bytes.try_into().map(|bytes| Self::Fingerprint(Fingerprint(bytes))).map_err(|_| ValueError::Trust)
     }
 }
 
@@ -372,7 +424,23 @@ mod tests {
         for text in ["", "127.0.0.1:7780", "http://127.0.0.1", "http://:1", "http://a:1/x", "http://a b:1"] {
             assert_eq!(NodeUrl::parse(text), Err(ValueError::Url), "{text}");
         }
-        assert_eq!(NodeUrl::parse("https://127.0.0.1:7780"), Err(ValueError::Https));
+        let url = NodeUrl::parse("https://node.example:7780/").unwrap();
+        assert_eq!((url.as_str(), url.is_encrypted()), ("https://node.example:7780", true));
+        assert_eq!(NodeUrl::parse("ftp://127.0.0.1:7780"), Err(ValueError::Url));
+    }
+
+    #[test]
+    fn a_certificate_is_known_by_its_fingerprint_or_a_file() {
+        let text = Fingerprint::of(b"certificate").to_string();
+        let known = NodeTrust::Fingerprint(Fingerprint::of(b"certificate"));
+        assert_eq!(NodeTrust::parse(&text), Ok(known.clone()));
+        let digits = text.strip_prefix(FINGERPRINT_PREFIX).unwrap().to_uppercase();
+        let pairs: Vec<&str> = (0..32).map(|at| &digits[2 * at..2 * at + 2]).collect();
+        assert_eq!(NodeTrust::parse(&format!("sha256:{}", pairs.join(":"))), Ok(known));
+        assert_eq!(NodeTrust::parse("ca.pem"), Ok(NodeTrust::File("ca.pem".into())));
+        for bad in ["", "sha256:", "sha256:00", &text[..text.len() - 1], &format!("{text}0")] {
+            assert_eq!(NodeTrust::parse(bad), Err(ValueError::Trust), "{bad}");
+        }
     }
 
     #[test]

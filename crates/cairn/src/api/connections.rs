@@ -1,10 +1,14 @@
 //! Who is connected, what each connection waits for, and when it has waited too long.
 //!
-//! A connection is in one of three phases: its client sends the head of a request, the node works
-//! on an answer, or the answer is on its way and nothing new has come. A client that is slow in the
-//! first or the last is cut off; where all places are taken, the one that is slowest makes room, so
-//! that clients who hold connections open cannot keep others out.
+//! A connection is in one of four phases: its client sends the head of a request, or its body, the
+//! node works on an answer, or the answer is on its way and nothing new has come. A client that is
+//! slow is cut off. Where all places are taken, one makes room: a client that has been sending for
+//! longer than [`SENDING_TIME_FAIR`], or else the one that has done nothing for longest. So clients
+//! who hold connections open cannot keep others out, and one client of another machine never has more
+//! than its share.
 
+use crate::api::clients::Client;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
@@ -20,12 +24,23 @@ use tokio::sync::Notify;
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a connection may rest between two requests, or take nothing of an answer.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
+/// For how long a client may send without being the first to make room.
+pub const SENDING_TIME_FAIR: Duration = Duration::from_secs(1);
+
+/// How many places there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// In all.
+    pub total: usize,
+    /// For one client that is not on this machine.
+    pub each: usize,
+}
 
 /// All open connections.
 #[derive(Debug)]
 pub struct Connections {
     started: Instant,
-    limit: usize,
+    places: Places,
     open: Mutex<Open>,
 }
 
@@ -39,6 +54,7 @@ struct Open {
 #[derive(Debug)]
 pub struct Slot {
     started: Instant,
+    client: Client,
     /// The phase in the two low bits, above them the moment it began in milliseconds.
     phase: AtomicU64,
     /// Whether the answer is a stream that goes on by itself.
@@ -52,6 +68,8 @@ const RESTING: u64 = 0;
 const HEAD: u64 = 1;
 /// The node works on an answer.
 const WORKING: u64 = 2;
+/// The node waits for the body of a request.
+const BODY: u64 = 3;
 const PHASES: u64 = 4;
 
 /// A place among the open connections; given back when dropped.
@@ -63,21 +81,23 @@ pub struct Ticket {
 }
 
 impl Connections {
-    /// No connections yet, and room for `limit`.
-    pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { started: Instant::now(), limit, open: Mutex::default() })
+    /// No connections yet.
+    pub fn new(places: Places) -> Arc<Self> {
+        Arc::new(Self { started: Instant::now(), places, open: Mutex::default() })
     }
 
-    /// A place for a new connection. Where none is free, the slowest client is cut off for it; none
-    /// if the node works for all of them.
-    pub fn enter(self: &Arc<Self>) -> Option<Ticket> {
+    /// A place for a new connection of `client`. Where none is free, a slow or idle connection is cut off
+    /// for it: one of its own if it has its share, else whosever; none if the node works for all of them.
+    pub fn enter(self: &Arc<Self>, client: Client) -> Option<Ticket> {
         let mut open = self.lock();
-        if open.slots.len() >= self.limit {
+        let own = open.slots.values().filter(|slot| slot.client == client).count();
+        let has_its_share = !client.is_local() && own >= self.places.each;
+        if has_its_share || open.slots.len() >= self.places.total {
             let (number, slot) = open
                 .slots
                 .iter()
-                .filter(|(_, slot)| slot.may_be_cut())
-                .min_by_key(|(_, slot)| slot.phase.load(Ordering::Relaxed) / PHASES)
+                .filter(|(_, slot)| slot.may_be_cut() && (!has_its_share || slot.client == client))
+                .max_by_key(|(number, slot)| (slot.reason_to_cut(), Reverse(**number)))
                 .map(|(number, slot)| (*number, Arc::clone(slot)))?;
             open.slots.remove(&number);
             slot.cut.notify_one();
@@ -86,6 +106,7 @@ impl Connections {
         open.next += 1;
         let slot = Arc::new(Slot {
             started: self.started,
+            client,
             phase: AtomicU64::new(0),
             streams: AtomicBool::new(false),
             cut: Notify::new(),
@@ -134,6 +155,13 @@ impl Slot {
         self.set(WORKING);
     }
 
+    /// A body is asked for, and nothing of it is there.
+    pub fn wait_for_body(&self) {
+        if self.phase.load(Ordering::Relaxed) % PHASES == WORKING {
+            self.set(BODY);
+        }
+    }
+
     /// The answer is on its way; `streams` says whether it goes on by itself.
     pub fn end_work(&self, streams: bool) {
         self.streams.store(streams, Ordering::Relaxed);
@@ -169,11 +197,21 @@ impl Slot {
         self.phase.load(Ordering::Relaxed) % PHASES != WORKING && !self.streams.load(Ordering::Relaxed)
     }
 
+    /// Which of two connections is rather cut off: a client that sends slowly before one that does
+    /// nothing, then the one that has been in its phase for longer, in milliseconds.
+    fn reason_to_cut(&self) -> (bool, u64) {
+        let value = self.phase.load(Ordering::Relaxed);
+        let sends = matches!(value % PHASES, HEAD | BODY);
+        let time_ms = self.now_ms().saturating_sub(value / PHASES);
+        (sends && u128::from(time_ms) > SENDING_TIME_FAIR.as_millis(), time_ms)
+    }
+
     fn is_overdue(&self) -> bool {
         let value = self.phase.load(Ordering::Relaxed);
         let limit = match value % PHASES {
             HEAD => HEAD_TIME_MAX,
             RESTING => IDLE_TIME_MAX,
+            // What has a time limit of its own is the request.
             _ => return false,
         };
         u128::from(self.now_ms().saturating_sub(value / PHASES)) > limit.as_millis()
@@ -251,48 +289,123 @@ impl AsyncWrite for Watched {
 mod tests {
     use super::*;
 
+    const LOCAL: &str = "127.0.0.1";
+
+    fn client(text: &str) -> Client {
+        Client::of(text.parse().unwrap())
+    }
+
+    fn room_for(total: usize) -> Arc<Connections> {
+        Connections::new(Places { total, each: 2 })
+    }
+
+    fn is_open(connections: &Connections, ticket: &Ticket) -> bool {
+        connections.lock().slots.contains_key(&ticket.number)
+    }
+
     #[test]
     fn the_slowest_client_makes_room_and_one_being_answered_does_not() {
-        let connections = Connections::new(2);
-        let working = connections.enter().unwrap();
+        let connections = room_for(2);
+        let working = connections.enter(client(LOCAL)).unwrap();
         working.slot().begin_work();
-        let slow = connections.enter().unwrap();
-        let new = connections.enter().unwrap();
+        let slow = connections.enter(client(LOCAL)).unwrap();
+        let new = connections.enter(client(LOCAL)).unwrap();
         assert_eq!(connections.count(), 2);
-        assert!(connections.lock().slots.contains_key(&working.number));
-        assert!(!connections.lock().slots.contains_key(&slow.number));
+        assert!(is_open(&connections, &working));
+        assert!(!is_open(&connections, &slow));
         new.slot().begin_work();
-        assert!(connections.enter().is_none());
+        assert!(connections.enter(client(LOCAL)).is_none());
         drop(working);
-        assert!(connections.enter().is_some());
+        assert!(connections.enter(client(LOCAL)).is_some());
+    }
+
+    #[test]
+    fn a_client_that_keeps_the_node_waiting_for_a_body_makes_room() {
+        let connections = room_for(1);
+        let trickling = connections.enter(client(LOCAL)).unwrap();
+        trickling.slot().begin_work();
+        assert!(connections.enter(client(LOCAL)).is_none());
+        trickling.slot().wait_for_body();
+        assert!(connections.enter(client(LOCAL)).is_some());
+    }
+
+    #[test]
+    fn who_sends_slowly_makes_room_before_who_rests() {
+        let connections = Connections::new(Places { total: 3, each: 2 });
+        let (resting, slow, quick) = (
+            connections.enter(client(LOCAL)).unwrap(),
+            connections.enter(client(LOCAL)).unwrap(),
+            connections.enter(client(LOCAL)).unwrap(),
+        );
+        // Phases began at 0 ms; the clock of a slot runs from an earlier moment.
+        let shift = |ticket: &Ticket, phase: u64, ms: u64| {
+            let slot = Slot {
+                started: Instant::now().checked_sub(Duration::from_secs(20)).unwrap(),
+                client: client(LOCAL),
+                phase: AtomicU64::new(ms * PHASES + phase),
+                streams: AtomicBool::new(false),
+                cut: Notify::new(),
+            };
+            connections.lock().slots.insert(ticket.number, Arc::new(slot));
+        };
+        shift(&resting, RESTING, 0);
+        shift(&slow, HEAD, 17_000);
+        shift(&quick, HEAD, 19_999);
+        let _new = connections.enter(client(LOCAL)).unwrap();
+        assert!(!is_open(&connections, &slow));
+        let _newer = connections.enter(client(LOCAL)).unwrap();
+        assert!(!is_open(&connections, &resting) && is_open(&connections, &quick));
+    }
+
+    #[test]
+    fn a_client_of_another_machine_never_has_more_than_its_share() {
+        let connections = room_for(4);
+        let (greedy, other) = (client("192.0.2.1"), client("192.0.2.2"));
+        let first = connections.enter(greedy).unwrap();
+        let second = connections.enter(greedy).unwrap();
+        let others = connections.enter(other).unwrap();
+        let third = connections.enter(greedy).unwrap();
+        assert!(!is_open(&connections, &first), "its own slowest connection made room");
+        assert!(is_open(&connections, &second) && is_open(&connections, &others));
+        second.slot().begin_work();
+        third.slot().begin_work();
+        assert!(connections.enter(greedy).is_none());
+        assert!(connections.enter(other).is_some());
+    }
+
+    #[test]
+    fn programs_of_this_machine_share_all_places() {
+        let connections = room_for(3);
+        let tickets: Vec<_> = (0..3).map(|_| connections.enter(client(LOCAL)).unwrap()).collect();
+        assert!(tickets.iter().all(|ticket| is_open(&connections, ticket)));
     }
 
     #[test]
     fn a_stream_of_events_is_not_cut_for_others() {
-        let connections = Connections::new(1);
-        let stream = connections.enter().unwrap();
+        let connections = room_for(1);
+        let stream = connections.enter(client(LOCAL)).unwrap();
         stream.slot().begin_work();
         stream.slot().end_work(true);
-        assert!(connections.enter().is_none());
+        assert!(connections.enter(client(LOCAL)).is_none());
         stream.slot().end_work(false);
-        assert!(connections.enter().is_some());
+        assert!(connections.enter(client(LOCAL)).is_some());
     }
 
     #[test]
     fn each_phase_has_its_own_limit() {
-        let connections = Connections::new(1);
-        let ticket = connections.enter().unwrap();
         let slot = Slot {
             started: Instant::now().checked_sub(Duration::from_secs(20)).unwrap(),
+            client: client(LOCAL),
             phase: AtomicU64::new(HEAD),
             streams: AtomicBool::new(false),
             cut: Notify::new(),
         };
         assert!(slot.is_overdue());
-        slot.phase.store(RESTING, Ordering::Relaxed);
-        assert!(!slot.is_overdue());
-        slot.phase.store(WORKING, Ordering::Relaxed);
-        assert!(!slot.is_overdue());
-        assert!(!ticket.slot().is_overdue());
+        for phase in [RESTING, WORKING, BODY] {
+            slot.phase.store(phase, Ordering::Relaxed);
+            assert!(!slot.is_overdue(), "{phase}");
+        }
+        let connections = room_for(1);
+        assert!(!connections.enter(client(LOCAL)).unwrap().slot().is_overdue());
     }
 }

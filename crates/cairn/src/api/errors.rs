@@ -221,6 +221,16 @@ impl ApiError {
         )
     }
 
+    /// One client asks more often than the node answers.
+    pub fn too_often() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "slow-down",
+            "this client asks more often than the node answers",
+            "send fewer requests a second, or several transactions in one request",
+        )
+    }
+
     /// The node is stopping.
     pub fn stopping() -> Self {
         Self::new(

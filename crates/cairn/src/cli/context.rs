@@ -6,7 +6,7 @@ use crate::config::{Settings, mistyped_variables};
 use crate::failure::CliError;
 use crate::output;
 use crate::paths::{Directories, RunningNode, running_nodes};
-use crate::values::{NodeUrl, parse_duration};
+use crate::values::{NodeTrust, NodeUrl, parse_duration};
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +35,7 @@ impl Context {
         }
         settings.flag("node", global.node)?;
         settings.flag("token_file", global.token_file)?;
+        settings.flag("node_cert", global.node_cert)?;
         Ok(Self { json: global.json, settings, directories })
     }
 
@@ -51,8 +52,22 @@ impl Context {
     pub(crate) fn client(&self) -> Result<Client, CliError> {
         let running = running_nodes(&self.directories.runtime);
         let (url, record) = find_node(self.settings.get("node"), &running)?;
+        self.client_of(url, record)
+    }
+
+    /// A client of the node at `url`; its entry in the register, if it has one, knows its token and its
+    /// certificate where the settings say nothing.
+    pub(crate) fn client_of(&self, url: NodeUrl, record: Option<&RunningNode>) -> Result<Client, CliError> {
         let token_file = self.settings.get("token_file").map(PathBuf::from);
-        Ok(Client::new(url, token_file.or_else(|| record.map(|node| node.token_file.clone()))))
+        let token_file = token_file.or_else(|| record.map(|node| node.token_file.clone()));
+        let known = self.settings.get("node_cert").or_else(|| record?.fingerprint.as_deref());
+        let trust = known.map(NodeTrust::parse).transpose();
+        let trust = trust.map_err(|error| CliError::usage("wrong-value", error.to_string()))?;
+        let client = Client::new(url, token_file);
+        match trust {
+            Some(trust) => Ok(client.trusting(&trust)?),
+            None => Ok(client),
+        }
     }
 
     /// How long a command waits for what it asked for.
@@ -107,6 +122,7 @@ mod tests {
             identity: String::new(),
             data_dir: PathBuf::new(),
             token_file: PathBuf::from("/token"),
+            fingerprint: None,
         }
     }
 

@@ -4,12 +4,13 @@ use super::context::Context;
 use super::local::{Local, LocalArguments, cache_bytes, keep_genesis};
 use super::network::{Network, read_key};
 use super::serving::{self, LogArguments, ReplayBar};
+use crate::api::rates::Rates;
 use crate::api::render::to_mining_mode;
 use crate::config::{MINE_CHOICES, ROLE_CHOICES};
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style};
 use crate::run::NodeSettings;
-use crate::run::service::{self, Ready, ServiceSettings};
+use crate::run::service::{self, Exposure, Ready, ServiceSettings};
 use crate::values::parse_name;
 use cairn_core::address::Address;
 use cairn_core::genesis::Genesis;
@@ -19,13 +20,14 @@ use cairn_wallet::SigningKey;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cairn node --genesis mycoin.toml
   cairn node --genesis mycoin.toml --role miner --producer cairn1…
   cairn node --data-dir ~/.local/share/cairn/mycoin
+  cairn node --genesis mycoin.toml --api-bind 0.0.0.0:7780 --api-hosts node.example
 
 The first start copies the genesis file into the data directory; later ones need no --genesis.")]
 pub(crate) struct Arguments {
@@ -40,6 +42,22 @@ pub(crate) struct Arguments {
     /// Where its HTTP interface listens; port 0 asks the system for one.
     #[arg(long, value_name = "ADDRESS:PORT")]
     api_bind: Option<String>,
+    /// Names under which others ask it, with commas between them.
+    #[arg(long, value_name = "NAME,…")]
+    api_hosts: Option<String>,
+    /// A PEM file with the certificate of the interface; without one, the node makes one itself where others
+    /// can reach it.
+    #[arg(long, value_name = "FILE")]
+    api_tls_cert: Option<String>,
+    /// The PEM file with the key to that certificate.
+    #[arg(long, value_name = "FILE")]
+    api_tls_key: Option<String>,
+    /// How many reads a second one client of another machine may send [default: 100].
+    #[arg(long, value_name = "NUMBER")]
+    api_reads: Option<String>,
+    /// How many other requests a second one client of another machine may send [default: 50].
+    #[arg(long, value_name = "NUMBER")]
+    api_writes: Option<String>,
     /// Who is paid for its blocks: an address, or a name on a development network.
     #[arg(long, value_name = "NAME|ADDRESS")]
     producer: Option<String>,
@@ -60,6 +78,11 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     let settings = &mut context.settings;
     settings.flag("role", arguments.role)?;
     settings.flag("api_bind", arguments.api_bind)?;
+    settings.flag("api_hosts", arguments.api_hosts)?;
+    settings.flag("api_tls_cert", arguments.api_tls_cert)?;
+    settings.flag("api_tls_key", arguments.api_tls_key)?;
+    settings.flag("api_reads", arguments.api_reads)?;
+    settings.flag("api_writes", arguments.api_writes)?;
     settings.flag("producer", arguments.producer)?;
     settings.flag("miner_key", arguments.miner_key)?;
     settings.flag("mine", arguments.mine)?;
@@ -88,7 +111,7 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
         node,
         name: arguments.name,
         role,
-        bind,
+        exposure: exposure(&context, bind)?,
         token_directory: directory.clone(),
         faucet: None,
         runtime_directory: context.directories.runtime.clone(),
@@ -121,6 +144,7 @@ fn tell_ready(ready: &Ready, genesis: &Genesis, directory: &Path, json: bool) {
             "api": ready.api,
             "data_dir": directory,
             "token_file": ready.token_file,
+            "fingerprint": ready.fingerprint,
             "pid": std::process::id(),
         }));
         return;
@@ -129,9 +153,37 @@ fn tell_ready(ready: &Ready, genesis: &Genesis, directory: &Path, json: bool) {
     facts.styled("network", Style::Strong, network);
     facts.add("identity", identity);
     facts.styled("interface", Style::Name, &ready.api);
+    if let Some(fingerprint) = &ready.fingerprint {
+        facts.add("certificate", fingerprint.clone());
+    }
     facts.add("chain", directory.display().to_string());
     facts.print();
     output::note("ready; Ctrl-C or `cairn stop` stops it");
+}
+
+/// Where the interface listens, and how others reach it.
+fn exposure(context: &Context, bind: SocketAddr) -> Result<Exposure, CliError> {
+    let settings = &context.settings;
+    let file = |key| settings.get(key).map(PathBuf::from);
+    let certificate = match (file("api_tls_cert"), file("api_tls_key")) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => {
+            return Err(CliError::usage("usage", "a certificate and its key are given together")
+                .help("give both: `--api-tls-cert FILE --api-tls-key FILE`"));
+        }
+    };
+    let rate = |key| {
+        let value = settings.get(key).expect("the rates have defaults");
+        value.parse().expect("settings are checked when they are read")
+    };
+    let names = settings.get("api_hosts").unwrap_or_default().split(',').map(str::trim);
+    Ok(Exposure {
+        bind,
+        names: names.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        certificate,
+        rates: Rates { reads: rate("api_reads"), writes: rate("api_writes") },
+    })
 }
 
 /// The roles that this release has.

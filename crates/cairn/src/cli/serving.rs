@@ -90,10 +90,14 @@ pub(crate) fn cannot_start(error: &ServiceError, directory: &Path, other_port: &
     let failure = |code| CliError::failed(code, error.to_string());
     match error {
         ServiceError::Run(error) => cannot_open(error, directory),
-        ServiceError::NotLoopback { .. } => CliError::usage("not-loopback", error.to_string()).help(
-            "listen on 127.0.0.1, and reach it from elsewhere through a tunnel: \
-             `ssh -L 7780:127.0.0.1:7780 HOST`",
-        ),
+        ServiceError::Tls(source) => {
+            let failure = failure("unusable-certificate")
+                .help("give PEM files that belong together: `--api-tls-cert FILE --api-tls-key FILE`");
+            match std::error::Error::source(source) {
+                Some(source) => failure.because(source),
+                None => failure,
+            }
+        }
         ServiceError::PortInUse { .. } => failure("port-in-use").help(other_port),
         ServiceError::Bind { source, .. } => failure("cannot-listen").because(source).help(other_port),
         ServiceError::Token(source) => failure("no-token").because(source),

@@ -2,7 +2,6 @@
 
 use super::context::{Context, find_node};
 use crate::api::views::ShutdownAnswer;
-use crate::client::Client;
 use crate::failure::CliError;
 use crate::output::{self, Style};
 use crate::paths::{is_alive, running_nodes};
@@ -55,8 +54,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
         return Err(CliError::failed("not-here", message).help("stop it on the machine where it runs"));
     };
     // Asked over its interface and not by a signal: a process that merely has its number is left alone.
-    let named = context.settings.get("token_file").map(PathBuf::from);
-    let client = Client::new(url, Some(named.unwrap_or_else(|| node.token_file.clone())));
+    let client = context.client_of(url, Some(node))?;
     context.block_on(async {
         let _: ShutdownAnswer = client.command("/v1/shutdown", &json!({})).await?;
         Ok(())

@@ -3,13 +3,16 @@
 use super::supervisor::Supervisor;
 use super::{NodeHandle, NodeSettings, Progress, RunError, Running};
 use crate::api::faucet::Faucet;
-use crate::api::guard::{TOKEN_FILE, Token, TokenError};
+use crate::api::guard::{Hosts, Scheme, TOKEN_FILE, Token, TokenError};
+use crate::api::rates::Rates;
+use crate::api::server::Access;
+use crate::api::tls::{Identity, TlsError};
 use crate::api::views::Status;
 use crate::api::{self, ApiSettings};
 use crate::paths::{Registered, RunningNode, register};
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +22,8 @@ use tokio::sync::watch;
 
 /// How long whoever holds a port has to say who it is.
 const HOLDER_TIME_MAX: Duration = Duration::from_millis(500);
+/// How many connections may wait to be taken; the system may hold fewer.
+const WAITING_MAX: i32 = 4096;
 /// The most bytes of such an answer.
 const HOLDER_BYTES_MAX: u64 = 64 * 1024;
 /// The exit status after a second signal, as shells have it for SIGINT.
@@ -33,14 +38,71 @@ pub struct ServiceSettings {
     pub name: String,
     /// What it does: `full` or `miner`.
     pub role: String,
-    /// Where the interface listens.
-    pub bind: SocketAddr,
+    /// Where the interface listens, and how others reach it.
+    pub exposure: Exposure,
     /// Where the file with the token goes.
     pub token_directory: PathBuf,
     /// What gives coins away; none but on a development network.
     pub faucet: Option<Faucet>,
     /// The register of running nodes.
     pub runtime_directory: PathBuf,
+}
+
+/// Where an interface listens, and how others reach it. Where they can, it speaks TLS and wants its token
+/// with every request.
+#[derive(Clone, Debug)]
+pub struct Exposure {
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// The names under which others ask it.
+    pub names: Vec<String>,
+    /// The files with its certificate and the key to that; it makes one itself where it needs one.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// How much one client of another machine may ask.
+    pub rates: Rates,
+}
+
+impl Exposure {
+    /// An interface for this machine alone.
+    pub fn on_loopback(bind: SocketAddr) -> Self {
+        Self { bind, names: Vec::new(), certificate: None, rates: Rates::default() }
+    }
+
+    /// Who may ask, now that `address` is known.
+    fn access(&self, address: SocketAddr, token: &Token, directory: &Path) -> Result<Access, TlsError> {
+        let is_open = !address.ip().to_canonical().is_loopback();
+        let identity = match &self.certificate {
+            Some((certificate, key)) => Some(Identity::load(certificate, key)?),
+            None if is_open => Some(Identity::keep(directory, &self.certified_names(address))?),
+            None => None,
+        };
+        let scheme = if identity.is_some() { Scheme::Tls } else { Scheme::Plain };
+        Ok(Access {
+            hosts: Hosts::new(scheme, address, &self.names),
+            identity,
+            token: is_open.then(|| token.clone()),
+            rates: self.rates,
+        })
+    }
+
+    /// The names that a certificate of our own is made for.
+    fn certified_names(&self, address: SocketAddr) -> Vec<String> {
+        let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+        if !address.ip().is_unspecified() {
+            names.push(address.ip().to_canonical().to_string());
+        }
+        names.extend(self.names.iter().map(|name| match name.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() => host.to_owned(),
+            _ => name.clone(),
+        }));
+        names
+    }
+}
+
+/// The address under which this machine reaches an interface.
+fn url(scheme: Scheme, address: SocketAddr) -> String {
+    let ip = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
+    format!("{}{}", scheme.prefix(), SocketAddr::new(ip, address.port()))
 }
 
 /// A node that is ready.
@@ -52,6 +114,8 @@ pub struct Ready {
     pub api: String,
     /// The file that holds the token.
     pub token_file: PathBuf,
+    /// By what its certificate is known; none where it speaks plain HTTP.
+    pub fingerprint: Option<String>,
 }
 
 /// A node could not be started with its interface.
@@ -60,12 +124,9 @@ pub enum ServiceError {
     /// The node could not be started.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// Others could reach the interface, and nothing protects it.
-    #[error("{address} can be reached by others, and this release encrypts nothing: bind to loopback")]
-    NotLoopback {
-        /// Where it was to listen.
-        address: SocketAddr,
-    },
+    /// The certificate of the interface cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The port is taken.
     #[error("{address} is in use by {holder}")]
     PortInUse {
@@ -127,15 +188,15 @@ impl fmt::Display for Holder {
 ///
 /// # Errors
 ///
-/// [`ServiceError::NotLoopback`], [`ServiceError::PortInUse`] or [`ServiceError::Bind`].
+/// [`ServiceError::PortInUse`] or [`ServiceError::Bind`].
 pub fn bind(address: SocketAddr) -> Result<TcpListener, ServiceError> {
-    if !address.ip().is_loopback() {
-        return Err(ServiceError::NotLoopback { address });
-    }
     let listener = TcpListener::bind(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ServiceError::PortInUse { address, holder: find_holder(address) },
         _ => ServiceError::Bind { address, source },
     })?;
+    // Where many come at once, those who are not taken yet wait and need not come again.
+    rustix::net::listen(&listener, WAITING_MAX)
+        .map_err(|error| ServiceError::Bind { address, source: error.into() })?;
     listener.set_nonblocking(true).map_err(|source| ServiceError::Bind { address, source })?;
     Ok(listener)
 }
@@ -151,8 +212,8 @@ pub fn run(
     progress: impl FnMut(Progress),
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServiceError> {
-    let ServiceSettings { node, name, role, bind: address, token_directory, faucet, runtime_directory } =
-        settings;
+    let ServiceSettings { node, name, role, exposure, token_directory, faucet, runtime_directory } = settings;
+    let address = exposure.bind;
     let listener = bind(address)?;
     let address = listener.local_addr().map_err(|source| ServiceError::Bind { address, source })?;
     let runtime =
@@ -166,11 +227,18 @@ pub fn run(
     let running = Running::start(node, progress)?;
     let mut stopping = Instant::now();
     let result = Token::create(&token_directory).map_err(ServiceError::from).and_then(|token| {
+        let access = exposure.access(address, &token, &token_directory)?;
+        let scheme = if access.identity.is_some() { Scheme::Tls } else { Scheme::Plain };
+        let fingerprint = access.identity.as_ref().map(|identity| identity.fingerprint().to_string());
         let handle = running.handle().clone();
         let network = handle.genesis().section().network.name.clone();
         let identity = handle.genesis().identity().to_string();
-        let ready_node =
-            Ready { address, api: format!("http://{address}"), token_file: token_directory.join(TOKEN_FILE) };
+        let ready_node = Ready {
+            address,
+            api: url(scheme, address),
+            token_file: token_directory.join(TOKEN_FILE),
+            fingerprint,
+        };
         tell_start(&handle, &directory, address, &name, &role);
         let record = RunningNode {
             pid: std::process::id(),
@@ -180,8 +248,9 @@ pub fn run(
             identity,
             data_dir: directory,
             token_file: ready_node.token_file.clone(),
+            fingerprint: ready_node.fingerprint.clone(),
         };
-        let settings = ApiSettings { node: handle.clone(), name, role, token, faucet, stop };
+        let settings = ApiSettings { node: handle.clone(), name, role, token, access, faucet, stop };
         let registered: Registered = register(&runtime_directory, &record)
             .map_err(|source| ServiceError::Register { path: runtime_directory, source })?;
         let listener = {
@@ -189,7 +258,7 @@ pub fn run(
             tokio::net::TcpListener::from_std(listener)
                 .map_err(|source| ServiceError::Bind { address, source })?
         };
-        let server = runtime.spawn(api::serve(listener, address, settings));
+        let server = runtime.spawn(api::serve(listener, settings));
         ready(&ready_node);
         if let Some(supervisor) = &supervisor {
             let height = handle.reader().tip();
@@ -282,12 +351,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_is_listened_on() {
-        for address in ["0.0.0.0:0", "192.168.1.1:0", "[::]:0"] {
-            let refused = bind(address.parse().unwrap());
-            assert!(matches!(refused, Err(ServiceError::NotLoopback { .. })), "{address}");
+    fn what_others_can_reach_is_encrypted_and_wants_the_token() {
+        let directory = tempfile::tempdir().unwrap();
+        let token = Token::create(directory.path()).unwrap();
+        let access = |address: &str| {
+            let address = address.parse().unwrap();
+            Exposure::on_loopback(address).access(address, &token, directory.path()).unwrap()
+        };
+        for address in ["0.0.0.0:1", "192.168.1.1:1", "[::]:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1"] {
+            let open = access(address);
+            assert!(open.identity.is_some() && open.token.is_some(), "{address}");
         }
-        assert!(bind("127.0.0.1:0".parse().unwrap()).is_ok());
+        for address in ["127.0.0.1:1", "127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            let own = access(address);
+            assert!(own.identity.is_none() && own.token.is_none(), "{address}");
+        }
+    }
+
+    #[test]
+    fn this_machine_reaches_an_interface_for_all_under_a_loopback_name() {
+        assert_eq!(url(Scheme::Tls, "0.0.0.0:7780".parse().unwrap()), "https://127.0.0.1:7780");
+        assert_eq!(url(Scheme::Plain, "[::1]:7780".parse().unwrap()), "http://[::1]:7780");
     }
 
     #[test]

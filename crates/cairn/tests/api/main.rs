@@ -7,11 +7,14 @@
 
 mod chain;
 mod crash;
+mod exposure;
 mod guard;
 mod http;
 mod malformed;
 mod news;
 mod node;
+mod numbers;
 mod operator;
 mod rules;
+mod seats;
 mod sender;

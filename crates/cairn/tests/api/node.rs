@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A running devnet; killed when dropped.
@@ -28,6 +28,18 @@ pub(crate) fn program() -> PathBuf {
     std::env::var_os("CAIRN_BIN").map_or_else(|| env!("CARGO_BIN_EXE_cairn").into(), PathBuf::from)
 }
 
+/// The program, in a home directory of its own.
+fn command_in(home: &TempDir) -> Command {
+    let mut command = Command::new(program());
+    command
+        .env("HOME", home.path())
+        .env("XDG_CONFIG_HOME", home.path().join("config"))
+        .env("XDG_DATA_HOME", home.path().join("data"))
+        .env("XDG_RUNTIME_DIR", home.path().join("runtime"))
+        .env_remove("CAIRN_NODE");
+    command
+}
+
 impl TestNode {
     /// A new devnet that makes blocks only when asked.
     pub(crate) fn start() -> Self {
@@ -42,26 +54,26 @@ impl TestNode {
 
     /// A miner of a network of its own that makes blocks only when asked.
     pub(crate) fn start_network(genesis: &str) -> Self {
+        Self::start_exposed(genesis, "127.0.0.1:0", &[])
+    }
+
+    /// The same, with its interface at an address.
+    pub(crate) fn start_exposed(genesis: &str, bind: &str, more: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (file, data) = (home.path().join("genesis.toml"), home.path().join("chain"));
         std::fs::write(&file, genesis).unwrap();
         let flags = ["--role", "miner", "--producer", "alice", "--mine", "manual"];
         let places = ["--genesis", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap()];
-        let command = ["node", "--json", "--api-bind", "127.0.0.1:0"];
-        Self::spawn(home, &[command.as_slice(), &places, &flags].concat())
+        let command = ["node", "--json", "--api-bind", bind];
+        Self::spawn(home, &[command.as_slice(), &places, &flags, more].concat())
     }
 
     fn spawn(home: TempDir, arguments: &[&str]) -> Self {
         let log = arguments
             .contains(&"--log")
             .then(|| File::options().create(true).append(true).open(home.path().join(LOG_FILE)).unwrap());
-        let mut child = Command::new(program())
+        let mut child = command_in(&home)
             .args(arguments)
-            .env("HOME", home.path())
-            .env("XDG_CONFIG_HOME", home.path().join("config"))
-            .env("XDG_DATA_HOME", home.path().join("data"))
-            .env("XDG_RUNTIME_DIR", home.path().join("runtime"))
-            .env_remove("CAIRN_NODE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.map_or_else(Stdio::inherit, Stdio::from))
@@ -73,9 +85,19 @@ impl TestNode {
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert_eq!(ready["ready"], true);
         let api = ready["api"].as_str().or_else(|| ready["nodes"][0]["api"].as_str()).unwrap();
-        let address = api.strip_prefix("http://").unwrap().parse().unwrap();
+        let address = api.split_once("://").unwrap().1.parse().unwrap();
         let token = std::fs::read_to_string(ready["token_file"].as_str().unwrap()).unwrap();
         Self { child, _stdout: stdout, home, address, token: token.trim().to_owned(), ready }
+    }
+
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Runs a command in the same home directory.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        command_in(&self.home).args(arguments).output().unwrap()
     }
 
     /// Ends the process without warning and gives the home directory back.

@@ -47,7 +47,7 @@ impl Token {
         let mut digits = [0; TOKEN_BYTES * 2];
         const_hex::encode_to_slice(random, &mut digits).expect("two digits a byte");
         let path = directory.join(TOKEN_FILE);
-        write(&path, &digits).map_err(|source| TokenError::File { path, source })?;
+        write_private(&path, &digits).map_err(|source| TokenError::File { path, source })?;
         Ok(Self(digits))
     }
 
@@ -76,7 +76,9 @@ impl fmt::Debug for Token {
     }
 }
 
-fn write(path: &Path, digits: &[u8]) -> io::Result<()> {
+/// Writes a file that only its owner can read, in the place of one that is there; nothing is written
+/// through a link.
+pub(crate) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -84,7 +86,7 @@ fn write(path: &Path, digits: &[u8]) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?;
     let mut file = std::fs::File::from(file);
-    file.write_all(digits)?;
+    file.write_all(text)?;
     file.write_all(b"\n")
 }
 
