@@ -5,6 +5,7 @@
 // Tests stop at the first thing that is not as it must be.
 #![allow(clippy::unwrap_used)]
 
+mod abuse;
 mod chain;
 mod crash;
 mod exposure;
