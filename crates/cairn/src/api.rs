@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod rates;
 mod reads;
 pub mod render;
+pub mod rendered;
 mod routes;
 pub mod server;
 pub mod tls;
@@ -31,6 +32,7 @@ use faucet::Faucet;
 use guard::Token;
 use metrics::{HttpMetrics, Metrics};
 use reads::Reads;
+use rendered::Rendered;
 use server::Access;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -69,6 +71,7 @@ struct Api {
     stop: watch::Sender<bool>,
     metrics: Metrics,
     reads: Reads,
+    rendered: Rendered,
     description: Bytes,
 }
 
@@ -134,8 +137,8 @@ pub async fn serve(listener: TcpListener, settings: ApiSettings) {
     let (router, description) = routes().split_for_parts();
     let description = description.to_json().expect("the description has only texts and numbers");
     let stopped = stop.subscribe();
-    let (reads, description) = (Reads::default(), description.into());
-    let api = Arc::new(Api { node, name, role, token, faucet, stop, metrics, reads, description });
+    let (reads, rendered, description) = (Reads::default(), Rendered::default(), description.into());
+    let api = Arc::new(Api { node, name, role, token, faucet, stop, metrics, reads, rendered, description });
     let router: Router =
         router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed).with_state(api);
     server::serve(listener, router, access, http, stopped).await;

@@ -59,7 +59,6 @@ pub fn block(
     } else {
         (Some(identified.iter().map(|it| it.id().into()).collect()), None)
     };
-    let confirmations = tip.checked_sub(header.height.0).filter(|_| block.is_on_chain);
     Ok(BlockView {
         height: header.height.0,
         id: block.id.into(),
@@ -80,10 +79,16 @@ pub fn block(
         extra: Bytes(decoded.body.extra),
         bytes: count(block.bytes.len()),
         on_chain: block.is_on_chain,
-        confirmations: confirmations.map_or(0, |above| above + 1),
+        confirmations: confirmations(block, tip),
         transaction_ids: ids,
         transactions: full,
     })
+}
+
+/// How many blocks of a chain whose highest is at `tip` confirm a block, itself included.
+pub fn confirmations(block: &Block, tip: u64) -> u64 {
+    let above = tip.checked_sub(block.header.height.0).filter(|_| block.is_on_chain);
+    above.map_or(0, |above| above + 1)
 }
 
 /// What closes a block.

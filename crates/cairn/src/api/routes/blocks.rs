@@ -4,11 +4,12 @@ use crate::api::Api;
 use crate::api::errors::{ApiError, of_transaction};
 use crate::api::input::{BlockName, NoQuery, PathText, block_name, page_limit, query};
 use crate::api::render;
+use crate::api::rendered::{BLOCK_BYTES_MIN, Form};
 use crate::api::views::{BlockQuery, BlockSummary, BlockView, BlocksQuery, ErrorBody, ForkView};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Uri, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use cairn_core::block::decode_block;
 use cairn_core::numbers::Height;
 use cairn_store::ledger::Block;
@@ -55,10 +56,18 @@ pub(in crate::api) async fn one(
     let name = block_name(&name)?;
     let read = move |api: &Api| {
         let block = find(api, name)?;
-        let decoded = decode_block(&block.bytes).map_err(|_| ApiError::store_failed())?;
         let tip = api.node.reader().tip().0;
-        let view = render::block(&block, decoded, tip, full, api.rules());
-        view.map(Json).map_err(|error| of_transaction(&error))
+        let view = || {
+            let decoded = decode_block(&block.bytes).map_err(|_| ApiError::store_failed())?;
+            render::block(&block, decoded, tip, full, api.rules()).map_err(|error| of_transaction(&error))
+        };
+        if block.bytes.len() < BLOCK_BYTES_MIN {
+            return view().map(|view| Json(view).into_response());
+        }
+        let text = api.rendered.text(Form { id: block.id, is_full: full }, view)?;
+        let kind = [(header::CONTENT_TYPE, "application/json")];
+        let body = text.with(block.is_on_chain, render::confirmations(&block, tip));
+        Ok((kind, body).into_response())
     };
     api.answer_apart(read).await
 }
