@@ -300,3 +300,28 @@ fn the_faucet_gives_within_limits() {
     assert_eq!(refused.refusal(), (429, "faucet-limit".to_owned(), None));
     assert_eq!(refused.header("retry-after"), Some("1"));
 }
+
+#[test]
+fn a_big_block_that_is_read_again_says_the_same_and_how_things_stand_now() {
+    let node = TestNode::start();
+    for name in ["alice", "bob", "carol"] {
+        let sender = Sender::new(name, &node);
+        let many = to_bytes(&(0..50).map(|nonce| sender.pay(nonce, 1)).collect::<Vec<_>>());
+        assert_eq!(node.post_bytes("/v1/transactions", &many).status, 207);
+    }
+    node.mine(1);
+    assert!(node.get("/v1/blocks/1/raw").body.len() > 16 * 1024, "big enough to be kept");
+    for form in ["", "?full=true"] {
+        let path = &format!("/v1/blocks/1{form}");
+        let first = node.get(path);
+        assert_eq!(first.header("content-type"), Some("application/json"));
+        assert_eq!(first.body, node.get(path).body);
+        let mut first = first.json();
+        let by_id = format!("/v1/blocks/{}{form}", first["id"].as_str().unwrap());
+        assert_eq!(node.read(&by_id), first);
+        node.mine(1);
+        first["confirmations"] = json!(first["confirmations"].as_u64().unwrap() + 1);
+        assert_eq!(node.read(path), first);
+    }
+    assert_eq!(node.read("/v1/blocks/1?full=true")["transactions"].as_array().unwrap().len(), 150);
+}
