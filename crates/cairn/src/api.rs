@@ -10,6 +10,7 @@ pub mod clients;
 pub mod connections;
 pub mod errors;
 pub mod faucet;
+pub mod fuzz;
 pub mod guard;
 pub mod input;
 pub mod metrics;

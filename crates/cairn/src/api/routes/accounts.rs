@@ -181,7 +181,7 @@ fn page(
 }
 
 /// A cursor: `height.place`, or a height.
-fn cursor(text: &str) -> Result<Place, ApiError> {
+pub(in crate::api) fn cursor(text: &str) -> Result<Place, ApiError> {
     let (height, place) = text.split_once('.').unwrap_or((text, "0"));
     let read = || Some(Place { height: Height(parse_number(height)?), place: parse_number(place)? });
     read().ok_or_else(|| ApiError::malformed_parameter("before", "a height or a cursor `height.place`"))
