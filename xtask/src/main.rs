@@ -8,6 +8,7 @@ mod bench;
 mod bless;
 mod check;
 mod deny;
+mod fuzz;
 mod hooks;
 mod kill;
 mod links;
@@ -78,6 +79,11 @@ const CHORES: &[Chore] = &[
         name: "kill",
         about: "kill the program under load, many times: kill [--rounds N]",
         run: kill::run,
+    },
+    Chore {
+        name: "fuzz",
+        about: "fuzz one target under libFuzzer, with nightly: fuzz TARGET [--seconds N]",
+        run: fuzz::run,
     },
     Chore {
         name: "bench",

@@ -1,0 +1,23 @@
+//! One fuzz target, by the name in `CAIRN_FUZZ_TARGET`: whatever libFuzzer thinks of is given to its body.
+
+#![no_main]
+
+use std::sync::OnceLock;
+
+use libfuzzer_sys::fuzz_target;
+
+static BODY: OnceLock<fn(&[u8])> = OnceLock::new();
+
+fuzz_target!(|bytes: &[u8]| BODY.get_or_init(body)(bytes));
+
+fn body() -> fn(&[u8]) {
+    let asked = std::env::var("CAIRN_FUZZ_TARGET").expect("CAIRN_FUZZ_TARGET names the target");
+    let core = cairn_core::fuzz::TARGETS.into_iter();
+    #[cfg(feature = "api")]
+    let core = core.chain(cairn::api::fuzz::TARGETS);
+    let mut targets = core;
+    match targets.find(|(name, _)| *name == asked) {
+        Some((_, body)) => body,
+        None => panic!("there is no target `{asked}`"),
+    }
+}
