@@ -13,6 +13,7 @@ mod hooks;
 mod kill;
 mod links;
 mod long;
+mod prove;
 #[cfg(test)]
 mod purity;
 mod release;
@@ -84,6 +85,11 @@ const CHORES: &[Chore] = &[
         name: "fuzz",
         about: "fuzz one target under libFuzzer, with nightly: fuzz TARGET [--seconds N]",
         run: fuzz::run,
+    },
+    Chore {
+        name: "prove",
+        about: "show that the goals hold: prove [--tier quick|nightly|release] [ROW …]",
+        run: prove::run,
     },
     Chore {
         name: "bench",
