@@ -669,6 +669,10 @@ fn a_node_runs_from_a_genesis_and_again_from_its_directory() {
     let (status, error) = user.fail(&send);
     assert_eq!(status, 4, "{error}");
     assert!(error["help"].as_str().unwrap().contains("makes no blocks"), "{error}");
+    let half = ["node", "--data-dir", "chain", "--api-bind", "0.0.0.0:0", "--api-tls-cert", "node.pem"];
+    let (status, error) = user.fail(&half);
+    assert_eq!((status, error["code"].as_str()), (2, Some("usage")));
+    assert!(error["message"].as_str().unwrap().contains("its key"), "{error}");
 }
 
 #[test]

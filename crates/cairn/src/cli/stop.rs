@@ -6,7 +6,6 @@ use crate::failure::CliError;
 use crate::output::{self, Style};
 use crate::paths::{is_alive, running_nodes};
 use serde_json::json;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How often a waiting command looks.
