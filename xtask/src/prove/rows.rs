@@ -86,7 +86,7 @@ pub(super) const ROWS: &[Row] = &[
         goal: "garbage for every route changes nothing; others than the owner are refused; no event is lost",
         threshold: "0 taken, 0 answers of 5xx, growth < 64 MiB",
         steps: |_, tier, seed| {
-            let cases = tier.of([200, 2000, 10_000]).to_string();
+            let cases = tier.of([2000, 10_000, 100_000]).to_string();
             let step = tests(&["api"], &["abuse::", "exposure::", "guard::", "malformed::"]);
             vec![
                 step.with("CAIRN_ABUSE_CASES", cases).with("CAIRN_ABUSE_SEED", seed.to_string()),
