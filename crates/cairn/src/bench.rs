@@ -19,11 +19,15 @@ mod process;
 
 use serde::Serialize;
 
-use crate::output::{Style, Table, grouped, left, note, print_json, right};
+use crate::output::{Style, Table, grouped, left, note, plural, print_json, right};
 use cairn_core::signature::KeyCache;
+use cairn_hash::Kernel;
 use chain::{BLOCK_TRANSFERS, Chain};
 use import::{ImportCost, Signatures};
 use measure::Spent;
+
+/// How many hashes are tried to know the speed of a search: a second or less.
+const WORK_HASHES: u64 = 1 << 23;
 
 /// How large the bench is.
 #[derive(Clone, Copy, Debug)]
@@ -139,10 +143,7 @@ pub fn run(options: Options<'_>) -> Result<(), BenchError> {
         measure_log(scratch.path(), options.quick, figures)?;
     }
     if wants("work") {
-        let (hashes, spent) = parts::search_work(if options.quick { 2_000_000 } else { 20_000_000 });
-        let mut figure = Figure::rate("work, one thread", hashes, spent, "hashes/s");
-        figure.cpu_us = None;
-        figures.push(figure);
+        measure_work(report.cores, options.quick, figures);
     }
     if wants("node") {
         http::measure_node(scratch.path(), options.quick, figures)?;
@@ -260,6 +261,35 @@ fn measure_log(scratch: &std::path::Path, quick: bool, figures: &mut Vec<Figure>
         figures.push(Figure::rate(name, records, spent, "records/s").part("written", megabytes, "MB/s"));
     }
     Ok(())
+}
+
+/// One thread by its processor time, beside the kernel alone; all threads by the time that passes, beside
+/// as many times one thread.
+fn measure_work(cores: usize, quick: bool, figures: &mut Vec<Figure>) {
+    note("work: searching");
+    let (best, rounds) = (Kernel::best(), if quick { 2 } else { 6 });
+    // In turns, since a shared machine changes its speed meanwhile; the best turn was disturbed least.
+    let (mut portable, mut kernel, mut one, mut all) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
+    for _ in 0..rounds {
+        let (hashes, spent) = parts::search_work(Kernel::PORTABLE, WORK_HASHES / 8);
+        portable = portable.max(spent.rate_of_processor(hashes));
+        let (hashes, spent) = parts::search_work(best, WORK_HASHES);
+        kernel = kernel.max(spent.rate_of_processor(hashes));
+        let (hashes, spent) = parts::mine(1, WORK_HASHES);
+        one = one.max(spent.rate_of_processor(hashes));
+        let (hashes, spent) = parts::mine(cores, WORK_HASHES);
+        all = all.max(spent.rate(hashes));
+    }
+    let unit = "hashes/s";
+    figures.push(Figure::new("work, kernel portable", portable, unit));
+    figures.push(Figure::new(format!("work, kernel {best}"), kernel, unit).part(
+        "beside portable",
+        kernel / portable,
+        "times",
+    ));
+    figures.push(Figure::new("work, one thread", one, unit).with_limit(kernel));
+    let name = format!("work, {}", plural(cores as u64, "thread"));
+    figures.push(Figure::new(name, all, unit).with_limit(one * cores as f64));
 }
 
 /// 10 k, 100 k, 1 M.

@@ -76,7 +76,7 @@ enum Command {
     /// Run a development network here: funded accounts, real blocks, nothing to set up.
     Devnet(devnet::Arguments),
     /// Run a node of a network.
-    Node(node::Arguments),
+    Node(Box<node::Arguments>),
     /// Make, check and show the file that begins a network.
     #[command(subcommand)]
     Genesis(genesis::Command),
@@ -149,7 +149,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
     };
     match command {
         Command::Devnet(arguments) => devnet::run(arguments, context),
-        Command::Node(arguments) => node::run(arguments, context),
+        Command::Node(arguments) => node::run(*arguments, context),
         Command::Genesis(command) => genesis::run(command, &context),
         Command::Send(arguments) => send::run(&arguments, &context),
         Command::Tx(arguments) => transaction::run(arguments, &context),

@@ -4,6 +4,7 @@
 //! mistyped never silently means nothing.
 
 use crate::failure::CliError;
+use crate::run::SEALER_THREADS_MAX;
 use crate::values;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +35,7 @@ enum Kind {
     /// A number above 0 of 32 bits.
     Rate,
     Trust,
+    Threads,
     OneOf(&'static [&'static str]),
 }
 
@@ -74,6 +76,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { key: "mine", default: None, kind: Kind::OneOf(MINE_CHOICES) },
     Setting { key: "producer", default: None, kind: Kind::Text },
     Setting { key: "miner_key", default: None, kind: Kind::File },
+    Setting { key: "threads", default: Some("1"), kind: Kind::Threads },
     Setting { key: "cache", default: Some("64MiB"), kind: Kind::Cache },
     Setting { key: "log", default: Some("info"), kind: Kind::Log },
     Setting { key: "log_format", default: Some("text"), kind: Kind::OneOf(LOG_FORMAT_CHOICES) },
@@ -116,23 +119,20 @@ impl Setting {
                 .map(drop)
                 .map_err(|_| "a whole number from 1 to 4294967295 is expected".to_owned()),
             Kind::Trust => values::NodeTrust::parse(value).map(drop).map_err(|error| told(&error)),
+            Kind::Threads => match value.parse::<u16>() {
+                Ok(1..=SEALER_THREADS_MAX) => Ok(()),
+                _ => Err(format!("a number from 1 to {SEALER_THREADS_MAX} is expected")),
+            },
             Kind::OneOf(choices) if choices.contains(&value) => Ok(()),
             Kind::OneOf(choices) => Err(format!("one of {} is expected", choices.join(", "))),
         }
     }
 }
 
-/// An address where nobody else can reach the interface: this release encrypts nothing.
+/// An address to listen on. Beyond loopback the interface speaks TLS, so all of them are good.
 fn check_socket(value: &str) -> Result<(), String> {
-    match value.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => Ok(()),
-        Ok(address) => Err(format!(
-            "others could reach {}, and this release encrypts nothing: listen on 127.0.0.1, and reach it from \
-             elsewhere through a tunnel: `ssh -L 7780:127.0.0.1:7780 HOST`",
-            address.ip()
-        )),
-        Err(_) => Err("an address and a port, such as 127.0.0.1:7780, are expected".to_owned()),
-    }
+    let parsed = value.parse::<SocketAddr>().map(drop);
+    parsed.map_err(|_| "an address and a port, such as 127.0.0.1:7780, are expected".to_owned())
 }
 
 /// A filter of `tracing`: a level, or targets with their levels. A word that is neither would silently
@@ -370,15 +370,22 @@ mod tests {
         for text in [
             "cache = 4096",
             "cache = \"1KiB\"",
-            "api_bind = \"0.0.0.0:1\"",
+            "api_bind = \"0.0.0.0\"",
             "log = \"loud\"",
             "log = \"a=b\"",
+            "threads = 0",
+            "threads = 257",
+            "threads = \"all\"",
         ] {
             assert_eq!(load(text, &[]).unwrap_err().code(), "config-value", "{text}");
         }
-        for text in
-            ["cache = \"1MiB\"", "api_bind = \"[::1]:0\"", "log = \"warn,cairn=debug\"", "log = \"INFO\""]
-        {
+        for text in [
+            "cache = \"1MiB\"",
+            "threads = 256",
+            "api_bind = \"[::1]:0\"",
+            "log = \"warn,cairn=debug\"",
+            "log = \"INFO\"",
+        ] {
             load(text, &[]).unwrap();
         }
         assert_eq!(load("", &[("CAIRN_TIMEOUT", "soon")]).unwrap_err().code(), "wrong-value");

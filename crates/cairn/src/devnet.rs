@@ -69,6 +69,8 @@ pub struct DevnetSettings {
     pub block_time: Option<Duration>,
     /// When to make blocks; each interval if nothing is said. Not remembered.
     pub mine: Option<MiningMode>,
+    /// How many threads search for work. Not remembered.
+    pub threads: u16,
     /// Where everything is kept. Not used if `ephemeral`.
     pub data_directory: PathBuf,
     /// Ports are counted from here; 0 asks the system for them.
@@ -237,6 +239,7 @@ fn node_settings(kept: &Kept, directory: &Path, settings: &DevnetSettings) -> No
     node.mining.producer = Some(key.address());
     node.mining.mode = settings.mine.unwrap_or(MiningMode::Interval);
     node.miner_key = Some(key);
+    node.sealer_threads = settings.threads;
     node
 }
 
@@ -342,6 +345,7 @@ mod tests {
             consensus: None,
             block_time: None,
             mine: None,
+            threads: 1,
             data_directory: PathBuf::new(),
             port_base: PORT_BASE,
             ephemeral: false,

@@ -27,6 +27,8 @@ mod supervisor;
 mod worker;
 
 pub use opening::{Progress, RunError};
+pub(crate) use sealer::search_in_slices;
+pub use sealer::{Hashing, SEALER_THREADS_MAX};
 
 use crate::events::Events;
 use cairn_core::block::CheckedBlock;
@@ -47,6 +49,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// The most commands that wait for the node thread.
@@ -63,8 +66,8 @@ pub struct NodeSettings {
     pub mining: MiningConfig,
     /// The key that seals need on a network with listed miners.
     pub miner_key: Option<SigningKey>,
-    /// How many threads search for work.
-    pub sealer_threads: usize,
+    /// How many threads search for work where the node makes blocks, at most [`SEALER_THREADS_MAX`].
+    pub sealer_threads: u16,
     /// How many blocks can be undone.
     pub undo_window: u64,
     /// How much the database may cache, in bytes.
@@ -132,6 +135,7 @@ struct Shared {
     reader: Reader,
     events: Arc<Events>,
     counts: Arc<Counts>,
+    meter: Arc<sealer::Meter>,
     undo_window: u64,
 }
 
@@ -148,6 +152,8 @@ pub struct Counts {
     pub accepted: Counter,
     /// Transactions that were submitted and refused.
     pub refused: Counter,
+    /// Nonces that were tried in the search for work.
+    pub trials: Counter,
     /// Whether something found no room, and a whole block would still find none.
     disk_full: AtomicBool,
 }
@@ -248,6 +254,11 @@ impl NodeHandle {
     /// What is counted since the start.
     pub fn counts(&self) -> &Counts {
         &self.shared.counts
+    }
+
+    /// How the node searches for work, and how fast.
+    pub fn hashing(&self) -> Hashing {
+        self.shared.meter.read(Instant::now())
     }
 
     /// Whether something found no room on the disk, and a whole block would still find none.

@@ -75,6 +75,10 @@ pub struct Figures {
     pub event_id: u64,
     /// Who reads the stream of events.
     pub subscribers: u64,
+    /// Threads that search for work.
+    pub sealer_threads: u64,
+    /// Hashes a second that they tried.
+    pub hash_rate: u64,
 }
 
 /// All figures of a node.
@@ -89,7 +93,7 @@ type Source = fn(&Figures) -> u64;
 /// Name, meaning and source of a figure.
 type Row = (&'static str, &'static str, Source);
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 13] = [
     ("height", "Height of the tip", |figures| figures.height),
     ("mempool_transactions", "Transactions that wait for a block", |figures| figures.mempool_transactions),
     ("mempool_bytes", "Canonical bytes of the transactions that wait", |figures| figures.mempool_bytes),
@@ -101,6 +105,12 @@ const ROWS: [Row; 11] = [
     ("disk_full", "Whether the disk has no room for another block", |figures| figures.disk_full.into()),
     ("event_id", "Id of the newest event", |figures| figures.event_id),
     ("event_subscribers", "Clients that read the stream of events", |figures| figures.subscribers),
+    ("sealer_threads", "Threads that search for work when there is something to search for", |figures| {
+        figures.sealer_threads
+    }),
+    ("hash_rate", "Hashes a second tried in the search for work, over the last ten seconds", |figures| {
+        figures.hash_rate
+    }),
 ];
 
 impl Metrics {
@@ -133,6 +143,7 @@ impl Metrics {
             "Transactions that were submitted and refused",
             counts.refused.clone(),
         );
+        registry.register("work_trials", "Hashes tried in the search for work", counts.trials.clone());
         let gauges = ROWS
             .into_iter()
             .map(|(name, help, source)| {

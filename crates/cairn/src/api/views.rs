@@ -160,6 +160,12 @@ pub struct MiningView {
     pub producer: Option<String>,
     /// Whether it works on a block right now.
     pub working: bool,
+    /// How many threads search for work; 0 where the node makes no blocks.
+    pub threads: u16,
+    /// How they compute hashes: `avx512`, `sha-ni`, `avx2`, `armv8` or `portable`.
+    pub kernel: String,
+    /// Hashes a second that they tried, on average over the last ten seconds; 0 after ten seconds of rest.
+    pub hash_rate: u64,
 }
 
 /// When a node makes blocks.

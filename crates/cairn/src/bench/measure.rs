@@ -17,6 +17,11 @@ impl Spent {
         self.cpu_s * 1e6 / operations as f64
     }
 
+    /// Operations a second of processor time.
+    pub(super) fn rate_of_processor(self, operations: usize) -> f64 {
+        operations as f64 / self.cpu_s
+    }
+
     /// Operations a second.
     pub(super) fn rate(self, operations: usize) -> f64 {
         operations as f64 / self.wall_s

@@ -7,11 +7,13 @@ use cairn_core::account::Account;
 use cairn_core::hash::StatePath;
 use cairn_core::numbers::{Amount, Nonce};
 use cairn_core::state::State;
+use cairn_hash::Kernel;
 use cairn_store::backend::{Disk, RealDisk};
 use cairn_store::log::{Log, Settings};
 
 use super::chain::{BLOCK_TRANSFERS, Numbers};
 use super::measure::{Spent, measure};
+use crate::run::search_in_slices;
 
 /// Blocks of the state bench; each changes the accounts of as many transfers as a full block has.
 const STATE_BLOCKS: usize = 20;
@@ -67,9 +69,28 @@ pub(super) fn append_log(directory: &Path, bytes: usize, group: usize, groups: u
     (group * groups, spent)
 }
 
-/// Searches for work that nobody finds, on one thread; returns the number of hashes.
-pub(super) fn search_work(hashes: u64) -> (usize, Spent) {
-    let (found, spent) = measure(|| cairn_hash::search_work(&[1; 32], &[0; 32], 0..hashes));
+/// Searches with a kernel for work that nobody finds, in one call; returns the number of hashes.
+pub(super) fn search_work(kernel: Kernel, hashes: u64) -> (usize, Spent) {
+    let (found, spent) = measure(|| cairn_hash::search_work_with(kernel, &[1; 32], &[0; 32], 0..hashes));
     assert_eq!(found, None, "no hash is zero");
     (hashes as usize, spent)
+}
+
+/// The same as a node does it, with the best kernel, slice by slice, `hashes` on each of some threads.
+pub(super) fn mine(threads: usize, hashes: u64) -> (usize, Spent) {
+    let search = |number: u64| {
+        let nonces = number << 40..(number << 40) + hashes;
+        let found = search_in_slices(Kernel::best(), &[1; 32], &[0; 32], nonces, |tried| {
+            std::hint::black_box(tried) > 0
+        });
+        assert_eq!(found, None, "no hash is zero");
+    };
+    let ((), spent) = measure(|| {
+        std::thread::scope(|scope| {
+            for number in 0..threads as u64 {
+                scope.spawn(move || search(number));
+            }
+        });
+    });
+    (threads * hashes as usize, spent)
 }

@@ -10,6 +10,7 @@ use crate::config::MINE_CHOICES;
 use crate::devnet::{self, API_PORT_OFFSET, DevnetError, DevnetSettings, PORT_BASE};
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style, Table, ago, coins_text, grouped, left, right, whole};
+use crate::run::SEALER_THREADS_MAX;
 use crate::values::{NodeUrl, parse_duration};
 use cairn_node::MiningMode;
 use clap::builder::PossibleValuesParser;
@@ -51,6 +52,12 @@ pub(crate) struct Arguments {
     /// When to make blocks [default: interval].
     #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(MINE_CHOICES))]
     mine: Option<String>,
+    /// How many threads search for work.
+    #[arg(
+        long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(SEALER_THREADS_MAX))
+    )]
+    threads: u16,
     /// Where everything is kept; left out, the directory of the network `devnet`.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     data_dir: Option<PathBuf>,
@@ -85,6 +92,7 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
         consensus: arguments.consensus,
         block_time: block_time.transpose()?,
         mine: mode,
+        threads: arguments.threads,
         data_directory,
         port_base: arguments.port_base,
         ephemeral: arguments.ephemeral,

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cairn node --genesis mycoin.toml
-  cairn node --genesis mycoin.toml --role miner --producer cairn1…
+  cairn node --genesis mycoin.toml --role miner --producer cairn1… --threads 4
   cairn node --data-dir ~/.local/share/cairn/mycoin
   cairn node --genesis mycoin.toml --api-bind 0.0.0.0:7780 --api-hosts node.example
 
@@ -67,6 +67,9 @@ pub(crate) struct Arguments {
     /// When a miner makes blocks [default: continuous].
     #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(MINE_CHOICES))]
     mine: Option<String>,
+    /// How many threads a miner searches for work with, 1 to 256 [default: 1].
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    threads: Option<String>,
     /// How much the database may cache [default: 64MiB].
     #[arg(long, value_name = "SIZE")]
     cache: Option<String>,
@@ -86,6 +89,7 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     settings.flag("producer", arguments.producer)?;
     settings.flag("miner_key", arguments.miner_key)?;
     settings.flag("mine", arguments.mine)?;
+    settings.flag("threads", arguments.threads)?;
     settings.flag("cache", arguments.cache)?;
     serving::start_log(arguments.log, "info", &mut context.settings)?;
     let role = context.settings.get("role").unwrap_or("full").to_owned();
@@ -101,8 +105,10 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
         node.mining.producer = Some(producer);
         node.mining.mode = mining_mode(&context)?;
         node.miner_key = key;
+        let threads = context.settings.get("threads").expect("the number of threads has a default");
+        node.sealer_threads = threads.parse().expect("settings are checked when they are read");
     } else if let Some(key) =
-        ["producer", "miner_key", "mine"].into_iter().find(|key| set_here(key, &context))
+        ["producer", "miner_key", "mine", "threads"].into_iter().find(|key| set_here(key, &context))
     {
         let message = format!("`{}` is for miners, this node is to be {role}", key.replace('_', "-"));
         return Err(CliError::usage("not-a-miner", message).help("make it one: `--role miner`"));

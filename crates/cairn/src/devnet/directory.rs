@@ -207,6 +207,7 @@ mod tests {
             consensus: None,
             block_time: None,
             mine: None,
+            threads: 1,
             data_directory: PathBuf::new(),
             port_base: 0,
             ephemeral: false,

@@ -2,7 +2,7 @@
 //! waits again, and the threads begin.
 
 use super::checkers::Checkers;
-use super::sealer::SealerDesk;
+use super::sealer::{Meter, SealerDesk, Signer};
 use super::worker::{Worker, now};
 use super::{COMMANDS_MAX, Command, Counts, NodeHandle, NodeSettings, Running, Shared};
 use super::{aside, release, room};
@@ -21,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// The most threads that verify signatures.
 const CHECKER_THREADS_MAX: usize = 16;
@@ -79,8 +80,10 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
 
     let (commands, inbox) = sync_channel(COMMANDS_MAX);
     let checkers = Arc::new(Checkers::default());
-    let desk = Arc::new(SealerDesk::default());
     let counts = Arc::new(Counts::default());
+    let threads = settings.mining.producer.map_or(0, |_| settings.sealer_threads);
+    let meter = Arc::new(Meter::new(threads, counts.trials.clone(), Instant::now()));
+    let desk = Arc::new(SealerDesk::new(Arc::clone(&meter)));
     let worker = Worker::new(
         node,
         ledger,
@@ -98,18 +101,13 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
         reader: worker.reader(),
         events,
         counts,
+        meter: Arc::clone(&meter),
         undo_window: settings.undo_window,
     });
     let mut threads = vec![spawn("node", move || worker.run())?];
     threads.extend(spawn_checkers(&checkers, &consensus, &commands)?);
-    let key = settings.miner_key.map(Arc::new);
-    for number in 0..settings.sealer_threads {
-        let (desk, consensus, key) = (Arc::clone(&desk), Arc::clone(&consensus), key.clone());
-        let commands = commands.clone();
-        threads.push(spawn(&format!("sealer {number}"), move || {
-            desk.run(consensus.rules().identity(), key.as_deref(), &commands);
-        })?);
-    }
+    let signer = Signer { identity: *consensus.rules().identity(), key: settings.miner_key };
+    threads.extend(spawn_sealers(&meter, &desk, signer, &commands)?);
     Ok(Running { handle: NodeHandle { shared }, threads })
 }
 
@@ -124,6 +122,26 @@ fn spawn_checkers(
             let (checkers, consensus) = (Arc::clone(checkers), Arc::clone(consensus));
             let commands = commands.clone();
             spawn(&format!("checker {number}"), move || checkers.run(&consensus, &commands))
+        })
+        .collect()
+}
+
+/// The threads that search for work; none where the node makes no blocks.
+fn spawn_sealers(
+    meter: &Meter,
+    desk: &Arc<SealerDesk>,
+    signer: Signer,
+    commands: &SyncSender<Command>,
+) -> Result<Vec<JoinHandle<()>>, RunError> {
+    let signer = Arc::new(signer);
+    let threads = meter.threads();
+    if threads > 0 {
+        tracing::info!(threads, kernel = %meter.kernel(), "ready to search for work");
+    }
+    (0..threads)
+        .map(|number| {
+            let (desk, signer, commands) = (Arc::clone(desk), Arc::clone(&signer), commands.clone());
+            spawn(&format!("sealer {number}"), move || desk.run(number, &signer, &commands))
         })
         .collect()
 }
@@ -217,4 +235,28 @@ fn read_kept(bytes: &[u8], consensus: &Consensus) -> Option<CheckedTransaction> 
     let transaction: Transaction = decode_exact(bytes).ok()?;
     let identified = IdentifiedTransaction::new(transaction, consensus.rules().identity());
     trust_all(vec![identified], consensus.rules()).ok()?.pop()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command as Program;
+
+    /// Set in the process that is to end.
+    const VARIABLE: &str = "CAIRN_TEST_OF_PANIC";
+
+    #[test]
+    fn a_thread_that_panics_ends_the_program_with_a_message() {
+        if std::env::var_os(VARIABLE).is_some() {
+            spawn("sealer 0", || panic!("on purpose")).unwrap().join().unwrap();
+            return;
+        }
+        let (_crate, module) = module_path!().split_once("::").unwrap();
+        let name = format!("{module}::a_thread_that_panics_ends_the_program_with_a_message");
+        let mut program = Program::new(std::env::current_exe().unwrap());
+        let ended = program.args([&name, "--exact", "--nocapture"]).env(VARIABLE, "1").output().unwrap();
+        let message = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{message}");
+        assert!(message.contains("error: thread sealer 0 panicked"), "{message}");
+    }
 }

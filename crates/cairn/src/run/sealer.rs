@@ -1,112 +1,151 @@
 //! The threads that search for work, and sign where the network lists its miners.
 //!
-//! They rest until there is a job. The search goes in slices of about a millisecond, so that a newer
-//! job takes the place of an older one at once. The key is here and nowhere else in the node.
+//! # Provided
+//!
+//! - They rest until there is a job. All of them search for the same one, each among nonces of its
+//!   own; the first to find one ends the search of the others.
+//! - The search goes in slices of [`SLICE_NONCES`], so that a newer job takes the place of an older one
+//!   within a slice: a millisecond, ten with the portable kernel.
+//! - The kernel is chosen once. How many nonces were tried, and how fast, is known at any time.
+//! - The key is here and nowhere else in the node.
+
+mod meter;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use meter::Hashing;
+pub(super) use meter::Meter;
 
 use super::Command;
 use super::worker::now;
-use cairn_core::block::{Header, Seal, block_id};
+use cairn_core::block::{Seal, block_id};
 use cairn_core::hash::BlockId;
-use cairn_core::numbers::WorkNonce;
-use cairn_core::target::Target;
+use cairn_core::numbers::{Timestamp, WorkNonce};
+use cairn_hash::{Kernel, search_work_with};
 use cairn_node::producer::SealJob;
 use cairn_wallet::SigningKey;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use task::Task;
 
-/// How long a slice of the search is to take.
-const SLICE_TIME: Duration = Duration::from_millis(1);
-/// The fewest and the most nonces of a slice.
-const SLICE_NONCES: std::ops::RangeInclusive<u64> = 256..=1 << 20;
+/// The most threads that search.
+pub const SEALER_THREADS_MAX: u16 = 256;
+/// How many nonces are tried between two looks at whether the job is still wanted. What a call computes
+/// once costs about a thousandth of that with the fastest kernel.
+const SLICE_NONCES: u64 = 1 << 15;
 
 /// The job that is wanted; shared by the node thread and the threads that search.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SealerDesk {
     slot: Mutex<Slot>,
     wake: Condvar,
+    /// Goes up with each change of the job, under the lock of the slot; who searches looks without it.
+    version: AtomicU64,
+    meter: Arc<Meter>,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
-    job: Option<SealJob>,
-    /// Goes up with each change of the job.
-    version: u64,
-    stopped: bool,
+    task: Option<Arc<Task>>,
+    is_stopped: bool,
+}
+
+/// What a seal needs beside the work.
+#[derive(Debug)]
+pub(super) struct Signer {
+    /// The network, which every signature is for.
+    pub(super) identity: BlockId,
+    /// The key, where the network lists its miners.
+    pub(super) key: Option<SigningKey>,
 }
 
 impl SealerDesk {
+    /// A desk without a job, for as many threads as `meter` counts.
+    pub(super) fn new(meter: Arc<Meter>) -> Self {
+        Self { slot: Mutex::default(), wake: Condvar::new(), version: AtomicU64::new(0), meter }
+    }
+
     /// Wants a seal for this job and no other, or for none.
     pub(super) fn put(&self, job: Option<SealJob>) {
-        let mut slot = self.lock();
-        slot.job = job;
-        slot.version += 1;
-        drop(slot);
+        let task = job.map(Task::new).transpose().unwrap_or_else(|error| {
+            tracing::error!(%error, "a block of this node has a target that cannot be searched for");
+            None
+        });
+        self.change(&mut self.lock(), task.map(Arc::new));
         self.wake.notify_all();
     }
 
     /// Ends the threads.
     pub(super) fn stop(&self) {
-        self.lock().stopped = true;
+        self.lock().is_stopped = true;
         self.put(None);
     }
 
-    /// Searches until it is stopped.
-    pub(super) fn run(&self, identity: &BlockId, key: Option<&SigningKey>, commands: &SyncSender<Command>) {
-        let mut slice = *SLICE_NONCES.start();
-        while let Some((job, version)) = self.take() {
-            let job = fill_placeholder(job);
-            let Ok(target) = job.header.target.expand() else { continue };
-            let Some(nonce) = self.search(&job.header, target, version, &mut slice) else { continue };
-            if !self.wait_until_wanted(&job, version) {
+    /// Searches until it is stopped, as the thread with a number, counted from 0.
+    pub(super) fn run(&self, number: u16, signer: &Signer, commands: &SyncSender<Command>) {
+        while let Some((task, version)) = self.take() {
+            if task.job.needs_signature && signer.key.is_none() {
+                if self.claim(version).is_some() {
+                    tracing::error!("the network lists its miners, and this node was given no key");
+                }
                 continue;
             }
-            let Some(seal) = seal(&job, nonce, identity, key) else {
-                tracing::error!("the network lists its miners, and this node was given no key");
-                self.withdraw(version);
-                continue;
-            };
-            if !self.withdraw(version) {
+            let Some(nonce) = self.search(&task, version, number) else { continue };
+            let Some(claimed) = self.claim(version) else { continue };
+            if !self.wait_until(task.job.not_before, claimed) {
                 continue;
             }
-            if commands.send(Command::Input(Box::new(job.sealed(seal)))).is_err() {
+            let Some(seal) = signer.seal(&task.job, nonce) else { continue };
+            if commands.send(Command::Input(Box::new(task.job.clone().sealed(seal)))).is_err() {
                 return;
             }
         }
     }
 
-    /// The job, once there is one; none once it is stopped.
-    fn take(&self) -> Option<(SealJob, u64)> {
+    /// The job with its version, once there is one; none once it is stopped.
+    fn take(&self) -> Option<(Arc<Task>, u64)> {
         let mut slot = self.lock();
         loop {
-            if slot.stopped {
+            if slot.is_stopped {
                 return None;
             }
-            if let Some(job) = &slot.job {
-                return Some((job.clone(), slot.version));
+            if let Some(task) = &slot.task {
+                return Some((Arc::clone(task), self.version()));
             }
             slot = self.wake.wait(slot).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Takes the job of a version away; false if it is not wanted any more.
-    fn withdraw(&self, version: u64) -> bool {
-        let mut slot = self.lock();
-        let is_wanted = slot.version == version && slot.job.is_some();
-        if is_wanted {
-            slot.job = None;
-        }
-        is_wanted
+    /// The nonce; none if the job is not wanted any more.
+    fn search(&self, task: &Task, version: u64, number: u16) -> Option<WorkNonce> {
+        let nonces = task.share(number, self.meter.threads());
+        let found = search_in_slices(self.meter.kernel(), &task.seal_hash, &task.target, nonces, |tried| {
+            self.meter.count(number, tried, Instant::now());
+            self.version() == version
+        });
+        found.map(WorkNonce)
     }
 
-    /// Waits until others will not hold the block back; false if it is not wanted any more.
-    fn wait_until_wanted(&self, job: &SealJob, version: u64) -> bool {
+    /// Takes the job of a version away from all threads; none if it is not wanted any more, else the
+    /// version that says so.
+    fn claim(&self, version: u64) -> Option<u64> {
+        let mut slot = self.lock();
+        (self.version() == version).then(|| self.change(&mut slot, None))
+    }
+
+    /// Waits for a time, before which others would hold the block back; false if there was a change
+    /// since a version.
+    fn wait_until(&self, time: Timestamp, version: u64) -> bool {
         let mut slot = self.lock();
         loop {
-            if slot.version != version || slot.job.is_none() {
+            if self.version() != version {
                 return false;
             }
-            let left = job.not_before.saturating_ms_since(now());
+            let left = time.saturating_ms_since(now());
             if left == 0 {
                 return true;
             }
@@ -115,29 +154,15 @@ impl SealerDesk {
         }
     }
 
-    /// The nonce; none if the job is not wanted any more.
-    fn search(&self, header: &Header, target: Target, version: u64, slice: &mut u64) -> Option<WorkNonce> {
-        let seal_hash = header.seal_hash().0;
-        let target = target.to_be_bytes();
-        // Half of the nonces lie above any start: nobody comes to their end.
-        let mut next = random_nonce() >> 1;
-        loop {
-            let started = Instant::now();
-            let end = next.checked_add(*slice)?;
-            if let Some(nonce) = cairn_hash::search_work(&seal_hash, &target, next..end) {
-                return Some(WorkNonce(nonce));
-            }
-            next = end;
-            let elapsed = started.elapsed();
-            if elapsed < SLICE_TIME / 2 {
-                *slice = (*slice * 2).min(*SLICE_NONCES.end());
-            } else if elapsed > SLICE_TIME * 2 {
-                *slice = (*slice / 2).max(*SLICE_NONCES.start());
-            }
-            if self.lock().version != version {
-                return None;
-            }
-        }
+    /// Puts a task into the slot; returns its version.
+    fn change(&self, slot: &mut Slot, task: Option<Arc<Task>>) -> u64 {
+        slot.task = task;
+        self.version.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whoever acts on it holds the lock; to those who search it only says when to stop.
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot> {
@@ -146,27 +171,36 @@ impl SealerDesk {
     }
 }
 
-/// The job with the random filler that it asks for.
-fn fill_placeholder(job: SealJob) -> SealJob {
-    match job.placeholder_bytes {
-        Some(count) if count > 0 => {
-            let mut filler = vec![0; count];
-            getrandom::fill(&mut filler).expect("the operating system gave randomness at start");
-            job.with_extra(filler)
+impl Signer {
+    /// The seal; none if it needs a key and there is none.
+    fn seal(&self, job: &SealJob, nonce: WorkNonce) -> Option<Seal> {
+        if !job.needs_signature {
+            return Some(Seal::Work { nonce });
         }
-        _ => job,
+        let id = block_id(&job.header.seal_hash(), nonce);
+        Some(Seal::Permit { nonce, signature: self.key.as_ref()?.sign_seal(&self.identity, &id) })
     }
 }
 
-/// The seal; none if it needs a key and there is none.
-fn seal(job: &SealJob, nonce: WorkNonce, identity: &BlockId, key: Option<&SigningKey>) -> Option<Seal> {
-    if !job.needs_signature {
-        return Some(Seal::Work { nonce });
+/// The first nonce that reaches the target; none if no nonce does, or `goes_on` says no. It hears after
+/// each slice how many nonces were tried since the one before.
+pub(crate) fn search_in_slices(
+    kernel: Kernel,
+    seal_hash: &[u8; 32],
+    target: &[u8; 32],
+    nonces: Range<u64>,
+    mut goes_on: impl FnMut(u64) -> bool,
+) -> Option<u64> {
+    let mut next = nonces.start;
+    while next < nonces.end {
+        let end = nonces.end.min(next.saturating_add(SLICE_NONCES));
+        let found = search_work_with(kernel, seal_hash, target, next..end);
+        let tried_until = found.map_or(end, |nonce| nonce + 1);
+        let is_wanted = goes_on(tried_until - next);
+        if found.is_some() || !is_wanted {
+            return found;
+        }
+        next = end;
     }
-    let id = block_id(&job.header.seal_hash(), nonce);
-    Some(Seal::Permit { nonce, signature: key?.sign_seal(identity, &id) })
-}
-
-fn random_nonce() -> u64 {
-    getrandom::u64().expect("the operating system gave randomness at start")
+    None
 }

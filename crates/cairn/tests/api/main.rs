@@ -12,6 +12,7 @@ mod exposure;
 mod guard;
 mod http;
 mod malformed;
+mod mining;
 mod news;
 mod node;
 mod numbers;

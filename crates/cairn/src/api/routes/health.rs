@@ -51,10 +51,13 @@ pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, J
 pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, ApiError> {
     let figures = api.node.ask(look).await?;
     let events = api.node.events();
+    let hashing = api.node.hashing();
     let figures = Figures {
         disk_full: api.node.is_disk_full(),
         event_id: events.newest(),
         subscribers: count(events.subscribers()),
+        sealer_threads: hashing.threads.into(),
+        hash_rate: hashing.rate,
         ..figures
     };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

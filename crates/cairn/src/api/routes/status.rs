@@ -56,6 +56,7 @@ pub(in crate::api) async fn status(
     let section = api.rules().section();
     let (network, limits) = (&section.network, &section.limits);
     let height = seen.height.0;
+    let hashing = api.node.hashing();
     Ok(Json(Status {
         network: network.name.clone(),
         identity: (*api.rules().identity()).into(),
@@ -103,6 +104,9 @@ pub(in crate::api) async fn status(
             mode: render::mining_mode(seen.mining.mode),
             producer: seen.mining.producer.map(|producer| producer.to_text(api.rules().prefix())),
             working: seen.mining.sealing.is_some(),
+            threads: hashing.threads,
+            kernel: hashing.kernel.name().to_owned(),
+            hash_rate: hashing.rate,
         },
     }))
 }
