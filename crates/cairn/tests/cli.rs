@@ -141,7 +141,7 @@ fn without_a_node_every_command_that_needs_one_says_so_with_status_3() {
 #[test]
 fn wrong_usage_is_status_2_whatever_is_wrong() {
     let user = User::new();
-    let commands: [(&[&str], &str); 22] = [
+    let commands: [(&[&str], &str); 25] = [
         (&["frobnicate"], "usage"),
         (&["send"], "usage"),
         (&["load"], "usage"),
@@ -161,6 +161,9 @@ fn wrong_usage_is_status_2_whatever_is_wrong() {
         (&["node", "--api-bind", "0.0.0.0"], "wrong-value"),
         (&["node", "--log", "loud"], "wrong-value"),
         (&["node", "--cache", "1"], "wrong-value"),
+        (&["node", "--threads", "0"], "wrong-value"),
+        (&["node", "--threads", "some"], "wrong-value"),
+        (&["devnet", "--threads", "257"], "usage"),
         (&["node", "--name", "../evil"], "usage"),
         (&["genesis", "new", "--name", "../evil"], "usage"),
         (&["send", "--to", "bob", "--amount", "1", "--nonce", "-1"], "usage"),
