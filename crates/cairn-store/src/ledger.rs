@@ -91,8 +91,9 @@ struct Shared {
     database: RwLock<Option<Database>>,
     /// Held while the database is written and, where the disk was full, opened again.
     flushing: Mutex<()>,
-    /// The durable blocks that the database does not hold yet.
-    overlay: RwLock<Overlay>,
+    /// The durable blocks that the database does not hold yet. Locked for moments only: whoever reads
+    /// goes on with what it was then.
+    overlay: RwLock<Arc<Overlay>>,
 }
 
 /// The store of one node. One thread owns it; others read through [`Ledger::reader`].
@@ -344,7 +345,9 @@ impl Ledger {
 
     fn write_shared(&self, change: impl FnOnce(&mut Overlay)) {
         // A reader that panicked has changed nothing.
-        change(&mut self.shared.overlay.write().unwrap_or_else(PoisonError::into_inner));
+        let mut shown = self.shared.overlay.write().unwrap_or_else(PoisonError::into_inner);
+        // Copied only where a reader still looks at it.
+        change(Arc::make_mut(&mut shown));
     }
 }
 
@@ -429,24 +432,28 @@ impl Shared {
         &self,
         read: impl Fn(&redb::ReadTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        match self.try_read(&read) {
+        self.with_database(|database| database.ok_or(StoreError::DatabaseClosed)?.read(&read))
+    }
+
+    /// Does something with the database, which stays open meanwhile; does it once more where it found
+    /// the database closed.
+    fn with_database<T>(
+        &self,
+        act: impl Fn(Option<&Database>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let attempt = || {
+            let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            act(database.as_ref())
+        };
+        match attempt() {
             // A flush found the disk full just now: the database answers again once it is reopened,
             // which is before the flush ends.
             Err(error) if error.is_closed() => {
                 drop(self.flushing.lock().unwrap_or_else(PoisonError::into_inner));
-                self.try_read(&read)
+                attempt()
             }
             outcome => outcome,
         }
-    }
-
-    fn try_read<T>(
-        &self,
-        read: impl Fn(&redb::ReadTransaction) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().ok_or(StoreError::DatabaseClosed)?;
-        database.read(read)
     }
 }
 

@@ -129,13 +129,13 @@ fn flush(
     identity: [u8; 32],
 ) -> Result<(), StoreError> {
     let _flushing = shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+    // Locked for writing only where it must be: that waits for whoever reads, and lets nobody begin.
     let lock = || shared.database.write().unwrap_or_else(PoisonError::into_inner);
-    let mut database = lock();
-    if database.is_none() {
+    let is_closed = shared.database.read().unwrap_or_else(PoisonError::into_inner).is_none();
+    if is_closed {
         // There was no room even to open it again.
-        *database = Some(Database::open(disk, cache_bytes)?);
+        *lock() = Some(Database::open(disk, cache_bytes)?);
     }
-    drop(database);
     let outcome = write(shared, job, identity);
     if let Err(error) = &outcome
         && error.is_full()

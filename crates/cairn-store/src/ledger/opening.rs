@@ -117,7 +117,7 @@ fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Res
         blocks: blocks.reader(),
         database: RwLock::new(Some(database)),
         flushing: Mutex::new(()),
-        overlay: RwLock::new(overlay.clone()),
+        overlay: RwLock::new(Arc::new(overlay.clone())),
     });
     let flusher = Flusher::spawn(Arc::clone(&shared), Arc::clone(disk), settings.cache_bytes, identity);
     let flusher =

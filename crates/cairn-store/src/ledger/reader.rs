@@ -1,6 +1,15 @@
 //! Reading blocks, transactions and histories from any thread, beside the node.
+//!
+//! # Promises
+//!
+//! - A call sees the chain as it was when the call began, whatever joins it, leaves it or is written
+//!   meanwhile; and only what was durable then.
+//! - No sync waits for a call, however long it reads. While it reads, the database keeps the pages that
+//!   it began with; they are free again when the call ends.
+//! - A database that found the disk full is opened again when nobody reads it any more: a call that
+//!   meets the closed one begins anew, at a later moment.
 
-use std::sync::{Arc, PoisonError, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 
 use cairn_core::account::{Account, AccountIndex};
 use cairn_core::block::{Header, decode_transaction};
@@ -9,6 +18,7 @@ use cairn_core::history::{HistoryNode, HistoryProof, way};
 use cairn_core::numbers::Height;
 use cairn_core::state::Undo;
 use cairn_core::transaction::IdentifiedTransaction;
+use redb::ReadTransaction;
 
 use super::overlay::{Overlay, id_prefix};
 use super::tables::{self, HeaderRow, Sizes};
@@ -51,7 +61,7 @@ impl Reader {
 
     /// The height of the tip.
     pub fn tip(&self) -> Height {
-        self.view().overlay.tip()
+        self.shown().tip()
     }
 
     /// The header at a height of the chain, and its id.
@@ -60,7 +70,8 @@ impl Reader {
     ///
     /// Where the disk fails, here and in all that follows.
     pub fn header(&self, height: Height) -> Result<Option<(BlockId, Header)>, StoreError> {
-        Ok(self.view().header(height)?.map(|row| (row.id, row.header)))
+        let row = self.view(|view| view.header(height))?;
+        Ok(row.map(|row| (row.id, row.header)))
     }
 
     /// The block at a height of the chain.
@@ -69,7 +80,7 @@ impl Reader {
     ///
     /// Where the disk fails.
     pub fn block_at(&self, height: Height) -> Result<Option<Block>, StoreError> {
-        let Some(row) = self.view().header(height)? else { return Ok(None) };
+        let Some(row) = self.view(|view| view.header(height))? else { return Ok(None) };
         let bytes = self.0.blocks.read(row.position)?.into();
         Ok(Some(Block { id: row.id, header: row.header, is_on_chain: true, bytes }))
     }
@@ -80,15 +91,16 @@ impl Reader {
     ///
     /// Where the disk fails.
     pub fn block(&self, id: &BlockId) -> Result<Option<Block>, StoreError> {
-        let view = self.view();
-        let Some(position) = view.position(id)? else { return Ok(None) };
-        let bytes: Arc<[u8]> = self.0.blocks.read(position)?.into();
-        let Some(header) = read_header(&bytes) else {
-            return Err(StoreError::Row { table: "ids" });
-        };
-        let on_chain = view.header(header.height)?;
-        let is_on_chain = on_chain.is_some_and(|row| row.id == *id);
-        Ok(Some(Block { id: *id, header, is_on_chain, bytes }))
+        self.view(|view| {
+            let Some(position) = view.position(id)? else { return Ok(None) };
+            let bytes: Arc<[u8]> = self.0.blocks.read(position)?.into();
+            let Some(header) = read_header(&bytes) else {
+                return Err(StoreError::Row { table: "ids" });
+            };
+            let on_chain = view.header(header.height)?;
+            let is_on_chain = on_chain.is_some_and(|row| row.id == *id);
+            Ok(Some(Block { id: *id, header, is_on_chain, bytes }))
+        })
     }
 
     /// Where a transaction stands on the chain of the network with `identity`.
@@ -97,29 +109,18 @@ impl Reader {
     ///
     /// Where the disk fails.
     pub fn transaction(&self, id: &TransactionId, identity: &BlockId) -> Result<Option<Place>, StoreError> {
-        let view = self.view();
-        let prefix = id_prefix(id);
-        let mut candidates: Vec<(Height, u32)> = Vec::new();
-        for (height, block) in view.overlay.downwards() {
-            let from = block.transactions.partition_point(|(found, _)| *found < prefix);
-            let same = block.transactions.iter().skip(from).take_while(|(found, _)| *found == prefix);
-            candidates.extend(same.map(|(_, place)| (height, *place)));
-        }
-        if candidates.is_empty() {
-            let valid = view.overlay.valid();
-            let found = self.0.read(|transaction| tables::transactions(transaction, prefix))?;
-            candidates.extend(found.into_iter().filter(|(height, _)| *height <= valid));
-        }
-        // The index knows eight bytes, and may speak of blocks that left the chain: the block decides.
-        for (height, place) in candidates {
-            let Some(row) = view.header(height)? else { continue };
-            let bytes = self.0.blocks.read(row.position)?;
-            let Ok(transaction) = decode_transaction(&bytes, place) else { continue };
-            if transaction.is_some_and(|it| IdentifiedTransaction::new(it, identity).id() == *id) {
-                return Ok(Some(Place { height, place }));
+        self.view(|view| {
+            // The index knows eight bytes, and may speak of blocks that left the chain: the block decides.
+            for (height, place) in view.transactions(id_prefix(id))? {
+                let Some(row) = view.header(height)? else { continue };
+                let bytes = self.0.blocks.read(row.position)?;
+                let Ok(transaction) = decode_transaction(&bytes, place) else { continue };
+                if transaction.is_some_and(|it| IdentifiedTransaction::new(it, identity).id() == *id) {
+                    return Ok(Some(Place { height, place }));
+                }
             }
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 
     /// The last places at which an account was touched, highest first, all below `below`, at most
@@ -135,39 +136,7 @@ impl Reader {
         below: Option<Place>,
         limit: usize,
     ) -> Result<Vec<Place>, StoreError> {
-        self.touched_in(&self.view(), account, below, limit)
-    }
-
-    fn touched_in(
-        &self,
-        view: &View<'_>,
-        account: AccountIndex,
-        below: Option<Place>,
-        limit: usize,
-    ) -> Result<Vec<Place>, StoreError> {
-        let below = below.unwrap_or(Place { height: view.overlay.tip().next(), place: 0 });
-        let mut places: Vec<Place> = Vec::new();
-        for (height, block) in view.overlay.downwards() {
-            if places.len() >= limit {
-                break;
-            }
-            let from = block.touched.partition_point(|(found, _)| *found < account);
-            let same = block.touched.iter().skip(from).take_while(|(found, _)| *found == account);
-            let mut here: Vec<Place> = same.map(|(_, place)| Place { height, place: *place }).collect();
-            here.reverse();
-            places.extend(here.into_iter().filter(|place| *place < below));
-        }
-        places.truncate(limit);
-        let stored_below = below.min(Place { height: view.overlay.valid().next(), place: 0 });
-        let mut from = (stored_below.height, stored_below.place);
-        while places.len() < limit {
-            let wanted = limit - places.len();
-            let found = self.0.read(|transaction| tables::touched(transaction, account, from, wanted))?;
-            let Some(last) = found.last().copied() else { break };
-            places.extend(found.into_iter().map(|(height, place)| Place { height, place }));
-            from = last;
-        }
-        Ok(places)
+        self.view(|view| view.touched(account, below, limit))
     }
 
     /// What an account was after the block at `height`, given what it is `now`, at the tip.
@@ -181,27 +150,7 @@ impl Reader {
         now: Account,
         height: Height,
     ) -> Result<PastAccount, StoreError> {
-        let view = self.view();
-        let Some(row) = view.header(height)? else { return Ok(PastAccount::Known(None)) };
-        if row.accounts <= account.0 {
-            return Ok(PastAccount::Known(None));
-        }
-        let mut before = now;
-        let mut below = None;
-        loop {
-            let places = self.touched_in(&view, account, below, HISTORY_PAGE)?;
-            let mut heights: Vec<Height> = places.iter().map(|place| place.height).collect();
-            heights.dedup();
-            for above in heights.into_iter().filter(|found| *found > height) {
-                let Some(undo) = view.undo(above)? else { return Ok(PastAccount::OutOfWindow) };
-                let changed = undo.changed.iter().find(|(index, _)| *index == account);
-                before = changed.map_or(before, |(_, value)| *value);
-            }
-            match places.last() {
-                Some(last) if last.height > height => below = Some(*last),
-                _ => return Ok(PastAccount::Known(Some(before))),
-            }
-        }
+        self.view(|view| view.account_at(account, now, height))
     }
 
     /// What shows that the block at `height` lies under the history root of the header at `count`.
@@ -210,17 +159,18 @@ impl Reader {
     ///
     /// Where the disk fails.
     pub fn history_proof(&self, height: Height, count: Height) -> Result<Option<HistoryProof>, StoreError> {
-        let view = self.view();
-        if height >= count || count > view.overlay.tip().next() {
-            return Ok(None);
-        }
-        let Some(leaf) = view.history_run(height.0, 1)? else { return Ok(None) };
-        let mut partners = Vec::new();
-        for step in way(height.0, count.0) {
-            let Some(node) = view.history_run(step.start, step.count)? else { return Ok(None) };
-            partners.push(node);
-        }
-        Ok(Some(HistoryProof { height: height.0, count: count.0, summary: leaf.summary, partners }))
+        self.view(|view| {
+            if height >= count || count > view.overlay.tip().next() {
+                return Ok(None);
+            }
+            let Some(leaf) = view.history_run(height.0, 1)? else { return Ok(None) };
+            let mut partners = Vec::new();
+            for step in way(height.0, count.0) {
+                let Some(node) = view.history_run(step.start, step.count)? else { return Ok(None) };
+                partners.push(node);
+            }
+            Ok(Some(HistoryProof { height: height.0, count: count.0, summary: leaf.summary, partners }))
+        })
     }
 
     /// How large the parts of the database are. Walks all of it.
@@ -232,10 +182,29 @@ impl Reader {
         self.0.read(tables::sizes)
     }
 
-    /// The chain as it is now; it cannot change while this is held.
-    fn view(&self) -> View<'_> {
-        let overlay = self.0.overlay.read().unwrap_or_else(PoisonError::into_inner);
-        View { shared: &self.0, overlay }
+    /// Looks at the chain as it is now, for one call; looks again where the database was closed
+    /// meanwhile.
+    pub(super) fn view<T>(&self, look: impl Fn(&View<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.0.with_database(|database| {
+            // Held until the transaction has begun. A chain is shown here before a flush of it begins, so
+            // the transaction sees no flush of a chain that is not shown yet; and what was flushed leaves
+            // the overlay behind the commit, so that nothing is missing in both.
+            let shown = self.0.overlay.read().unwrap_or_else(PoisonError::into_inner);
+            let look = |transaction: Option<&ReadTransaction>| {
+                let overlay = Arc::clone(&shown);
+                drop(shown);
+                look(&View { overlay, transaction })
+            };
+            match database {
+                Some(database) => database.read(|transaction| look(Some(transaction))),
+                None => look(None),
+            }
+        })
+    }
+
+    /// What the database may lack, as it is now.
+    fn shown(&self) -> Arc<Overlay> {
+        Arc::clone(&self.0.overlay.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -254,41 +223,122 @@ fn read_header(bytes: &[u8]) -> Option<Header> {
     cairn_core::codec::decode_exact(bytes.get(..HEADER_BYTES)?).ok()
 }
 
-struct View<'a> {
-    shared: &'a Shared,
-    overlay: RwLockReadGuard<'a, Overlay>,
+/// The chain of one moment.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    overlay: Arc<Overlay>,
+    /// What was committed at that moment; none where the database is closed.
+    transaction: Option<&'a ReadTransaction>,
 }
 
 impl View<'_> {
-    fn header(&self, height: Height) -> Result<Option<HeaderRow>, StoreError> {
+    fn stored(&self) -> Result<&ReadTransaction, StoreError> {
+        self.transaction.ok_or(StoreError::DatabaseClosed)
+    }
+
+    pub(super) fn header(&self, height: Height) -> Result<Option<HeaderRow>, StoreError> {
         if let Some(recent) = self.overlay.get(height) {
             return Ok(Some(HeaderRow::of(recent)));
         }
         if height > self.overlay.valid() {
             return Ok(None);
         }
-        self.shared.read(|transaction| tables::header(transaction, height)).map(Some)
+        tables::header(self.stored()?, height).map(Some)
     }
 
     fn position(&self, id: &BlockId) -> Result<Option<Position>, StoreError> {
         match self.overlay.position(id) {
             Some(position) => Ok(Some(position)),
-            None => self.shared.read(|transaction| tables::position(transaction, id)),
+            None => tables::position(self.stored()?, id),
         }
     }
 
-    fn undo(&self, height: Height) -> Result<Option<Undo>, StoreError> {
+    /// Heights and places that may hold a transaction with an id that begins with `prefix`.
+    fn transactions(&self, prefix: u64) -> Result<Vec<(Height, u32)>, StoreError> {
+        let mut candidates: Vec<(Height, u32)> = Vec::new();
+        for (height, block) in self.overlay.downwards() {
+            let from = block.transactions.partition_point(|(found, _)| *found < prefix);
+            let same = block.transactions.iter().skip(from).take_while(|(found, _)| *found == prefix);
+            candidates.extend(same.map(|(_, place)| (height, *place)));
+        }
+        if candidates.is_empty() {
+            let valid = self.overlay.valid();
+            let found = tables::transactions(self.stored()?, prefix)?;
+            candidates.extend(found.into_iter().filter(|(height, _)| *height <= valid));
+        }
+        Ok(candidates)
+    }
+
+    fn touched(
+        &self,
+        account: AccountIndex,
+        below: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Place>, StoreError> {
+        let below = below.unwrap_or(Place { height: self.overlay.tip().next(), place: 0 });
+        let mut places: Vec<Place> = Vec::new();
+        for (height, block) in self.overlay.downwards() {
+            if places.len() >= limit {
+                break;
+            }
+            let from = block.touched.partition_point(|(found, _)| *found < account);
+            let same = block.touched.iter().skip(from).take_while(|(found, _)| *found == account);
+            let mut here: Vec<Place> = same.map(|(_, place)| Place { height, place: *place }).collect();
+            here.reverse();
+            places.extend(here.into_iter().filter(|place| *place < below));
+        }
+        places.truncate(limit);
+        let stored_below = below.min(Place { height: self.overlay.valid().next(), place: 0 });
+        let mut from = (stored_below.height, stored_below.place);
+        while places.len() < limit {
+            let found = tables::touched(self.stored()?, account, from, limit - places.len())?;
+            let Some(last) = found.last().copied() else { break };
+            places.extend(found.into_iter().map(|(height, place)| Place { height, place }));
+            from = last;
+        }
+        Ok(places)
+    }
+
+    pub(super) fn account_at(
+        &self,
+        account: AccountIndex,
+        now: Account,
+        height: Height,
+    ) -> Result<PastAccount, StoreError> {
+        let Some(row) = self.header(height)? else { return Ok(PastAccount::Known(None)) };
+        if row.accounts <= account.0 {
+            return Ok(PastAccount::Known(None));
+        }
+        let mut before = now;
+        let mut below = None;
+        loop {
+            let places = self.touched(account, below, HISTORY_PAGE)?;
+            let mut heights: Vec<Height> = places.iter().map(|place| place.height).collect();
+            heights.dedup();
+            for above in heights.into_iter().filter(|found| *found > height) {
+                let Some(undo) = self.undo(above)? else { return Ok(PastAccount::OutOfWindow) };
+                let changed = undo.changed.iter().find(|(index, _)| *index == account);
+                before = changed.map_or(before, |(_, value)| *value);
+            }
+            match places.last() {
+                Some(last) if last.height > height => below = Some(*last),
+                _ => return Ok(PastAccount::Known(Some(before))),
+            }
+        }
+    }
+
+    pub(super) fn undo(&self, height: Height) -> Result<Option<Undo>, StoreError> {
         if let Some(recent) = self.overlay.get(height) {
             return Ok(Some(recent.undo.clone()));
         }
         if height > self.overlay.valid() {
             return Ok(None);
         }
-        self.shared.read(|transaction| tables::undo(transaction, height))
+        tables::undo(self.stored()?, height)
     }
 
     /// The node over `count` blocks from `start` on, put together from complete subtrees.
-    fn history_run(&self, start: u64, count: u64) -> Result<Option<HistoryNode>, StoreError> {
+    pub(super) fn history_run(&self, start: u64, count: u64) -> Result<Option<HistoryNode>, StoreError> {
         if count.is_power_of_two() {
             let level = count.trailing_zeros();
             let level = u8::try_from(level).expect("at most 63");
@@ -296,8 +346,7 @@ impl View<'_> {
             if let Some(recent) = self.overlay.get(last) {
                 return Ok(recent.history.get(usize::from(level)).copied());
             }
-            let read = |transaction: &_| tables::history_node(transaction, level, start >> level);
-            return self.shared.read(read).map(Some);
+            return tables::history_node(self.stored()?, level, start >> level).map(Some);
         }
         let split = 1u64 << (63 - count.leading_zeros());
         let (left, right) =

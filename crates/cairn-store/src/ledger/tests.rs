@@ -2,11 +2,16 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "the heights and places here are small")]
 
+use std::sync::mpsc;
+use std::time::Duration;
+
+use cairn_core::account::{Account, AccountIndex};
 use cairn_core::address::Address;
 use cairn_core::block::{CheckedBlock, Seal, UnsealedBlock, block_id, trust};
 use cairn_core::consensus::{Consensus, Parent};
 use cairn_core::genesis::{Allocation, Genesis, GenesisDraft, GenesisParts};
 use cairn_core::hash::{CertificateHash, ExtraHash, MerkleRoot, StateRoot};
+use cairn_core::history::HistoryNode;
 use cairn_core::network::Mode;
 use cairn_core::numbers::{Amount, FeeRate, Nonce, Timestamp, Weight, WorkNonce};
 use cairn_core::rules::{BlockContext, MaturedReward, Payment, execute};
@@ -15,6 +20,7 @@ use cairn_core::store::ConnectedBlock;
 use cairn_core::target::CompactTarget;
 use cairn_core::transaction::{Transaction, TransactionBody, Transfer, check};
 
+use super::reader::View;
 use super::*;
 use crate::backend::Disk;
 use crate::testing::{Fault, SimulatedDisk};
@@ -492,6 +498,88 @@ fn damage_that_is_met_in_use_is_an_error_and_the_next_start_builds_again() {
         assert!(!database::is_marked(&damaged).unwrap());
     }
     assert!(met > 0, "some of the damage is in what is read in use alone");
+}
+
+/// What a view says about a chain of which the tip and the sender's account are given.
+fn look_at_all(view: &View<'_>, tip: Height, sender: AccountIndex, now: Account) -> Result<Seen, StoreError> {
+    let heights = || (1..=tip.0).map(Height);
+    Ok(Seen {
+        headers: (1..=tip.0 + 1).map(|height| view.header(Height(height))).collect::<Result<_, _>>()?,
+        undos: heights().map(|height| view.undo(height)).collect::<Result<_, _>>()?,
+        accounts: heights().map(|height| view.account_at(sender, now, height)).collect::<Result<_, _>>()?,
+        history: view.history_run(0, tip.0 + 1)?,
+    })
+}
+
+#[derive(Debug, PartialEq)]
+struct Seen {
+    headers: Vec<Option<HeaderRow>>,
+    undos: Vec<Option<Undo>>,
+    accounts: Vec<PastAccount>,
+    history: Option<HistoryNode>,
+}
+
+#[test]
+fn a_view_stays_at_its_moment_and_holds_nobody_up_while_the_chain_is_reorganised_and_flushed() {
+    let disk = SimulatedDisk::new(10);
+    let genesis = genesis();
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for step in 0..12 {
+        chain.extend(&mut ledger, step % 3 + 1).unwrap();
+        ledger.finish_flush().unwrap();
+    }
+    let (tip, fork) = (chain.tip(), Height(2));
+    assert!(fork < ledger.overlay.valid(), "the reorganisation begins below what the database holds");
+    let account = chain.state.find(&sender().path()).unwrap();
+    let now = chain.state.account(account);
+    let reader = ledger.reader();
+    let (begin, begun) = mpsc::channel();
+    let (end, ended) = mpsc::channel();
+    let (before, after) = thread::scope(|scope| {
+        scope.spawn(move || {
+            begun.recv().unwrap();
+            chain.reorganise(&mut ledger, fork).unwrap();
+            ledger.finish_flush().unwrap();
+            assert_eq!(ledger.overlay.valid(), chain.tip(), "the flush is done");
+            compare(&ledger, &chain);
+            end.send(()).unwrap();
+        });
+        let look = |view: &View<'_>| {
+            let before = look_at_all(view, tip, account, now)?;
+            begin.send(()).unwrap();
+            // Nothing makes it wait but what this view holds.
+            ended.recv_timeout(Duration::from_secs(60)).expect("a sync waits for nobody who reads");
+            Ok((before, look_at_all(view, tip, account, now)?))
+        };
+        reader.view(look).unwrap()
+    });
+    assert_eq!(after, before);
+    assert_eq!(reader.tip(), tip.next());
+    let later = reader.view(|view| look_at_all(view, tip, account, now)).unwrap();
+    assert!(later.headers.iter().zip(&before.headers).skip(2).all(|(later, before)| later != before));
+    assert_ne!(later.undos, before.undos);
+}
+
+#[test]
+fn while_the_database_is_closed_readers_know_the_recent_blocks_and_the_next_flush_opens_it_again() {
+    let disk = SimulatedDisk::new(11);
+    let genesis = genesis();
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for _ in 0..4 {
+        chain.extend(&mut ledger, 1).unwrap();
+        ledger.finish_flush().unwrap();
+    }
+    assert!(ledger.overlay.valid() < chain.tip(), "a block is not flushed");
+    // What a flush leaves that finds no room even to open the database again.
+    *ledger.shared.database.write().unwrap() = None;
+    let reader = ledger.reader();
+    assert_eq!(reader.header(chain.tip()).unwrap().unwrap().0, chain.tip_id());
+    assert!(matches!(reader.header(Height(1)), Err(StoreError::DatabaseClosed)));
+    for _ in 0..3 {
+        chain.extend(&mut ledger, 1).unwrap();
+        ledger.finish_flush().unwrap();
+    }
+    compare(&ledger, &chain);
 }
 
 #[test]
