@@ -65,7 +65,22 @@ fn packages(repository: &Repository) -> Result<Vec<Package>, Refusal> {
     let printed = output_of(&mut command, "let cargo fetch what Cargo.lock names: `cargo fetch --locked`")?;
     let metadata: Value = serde_json::from_slice(&printed)
         .map_err(|error| Refusal::new(format!("cargo metadata is not JSON: {error}"), "is cargo whole?"))?;
-    Ok(metadata["packages"].as_array().into_iter().flatten().map(package).collect())
+    let built = built(repository)?;
+    let packages = metadata["packages"].as_array().into_iter().flatten().map(package);
+    Ok(packages.filter(|it| built.contains(&(it.name.clone(), it.version.clone()))).collect())
+}
+
+/// Names and versions of all that is built. Cargo.lock also names what features of others would need that
+/// nobody asks for.
+fn built(repository: &Repository) -> Result<BTreeSet<(String, String)>, Refusal> {
+    let tree = ["tree", "--workspace", "--all-features", "--target", "all", "--prefix", "none", "--locked"];
+    let printed = output_of(&mut repository.cargo(&tree), "`cargo tree` says what is wrong")?;
+    let lines = String::from_utf8_lossy(&printed);
+    let package = |line: &str| {
+        let (name, rest) = line.split_once(" v")?;
+        Some((name.to_owned(), rest.split_whitespace().next()?.to_owned()))
+    };
+    Ok(lines.lines().filter_map(package).collect())
 }
 
 fn package(value: &Value) -> Package {
