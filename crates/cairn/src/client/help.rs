@@ -71,6 +71,7 @@ pub(super) fn command_help(code: &str) -> Option<&'static str> {
         }
         "block-count" => "ask for fewer: `--blocks N`",
         "mining-timeout" => "the node goes on: `cairn block` shows how far it is",
+        "no-log" => "it was started inside another program, which keeps the log to itself",
         "no-faucet" => "only `cairn devnet` has one",
         "faucet-amount" => "ask for less",
         "faucet-limit" => "wait a minute, or send from a development account: `--from alice`",

@@ -80,7 +80,7 @@ fn what_is_logged_changes_while_the_node_runs() {
 fn a_log_of_json_goes_to_a_file_and_is_turned_over() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("node.log");
-    let to_file = ["--log-format", "json", "--log-size", "512", "--log-kept", "2"];
+    let to_file = ["--log-format", "json", "--log-size", "1KiB", "--log-kept", "2"];
     let flags = [&LOGGED[..], &to_file, &["--log-file", file.to_str().unwrap()]].concat();
     let node = TestNode::start_in(home, &flags);
     let older = file.with_extension("log.1");
