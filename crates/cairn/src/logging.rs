@@ -83,6 +83,10 @@ pub enum LogError {
         /// The word.
         word: Box<str>,
     },
+    /// The filter asks for spans or values of fields, which are patterns: a few bytes of them could take
+    /// seconds and all memory.
+    #[error("a filter names modules and levels, no spans and no fields")]
+    FieldFilter,
     /// The filter cannot be read.
     #[error("the filter cannot be read")]
     Filter(#[from] ParseError),
@@ -158,6 +162,9 @@ fn lock(text: &Mutex<String>) -> std::sync::MutexGuard<'_, String> {
 fn read_filter(text: &str) -> Result<EnvFilter, LogError> {
     if text.len() > FILTER_BYTES_MAX {
         return Err(LogError::FilterTooLong { found: text.len() });
+    }
+    if text.contains(['[', '{']) {
+        return Err(LogError::FieldFilter);
     }
     for word in text.split(',').map(str::trim) {
         let is_level = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));

@@ -67,6 +67,11 @@ impl Ledger {
                 outcome => return outcome,
             }
         }
+        // Another network's or a newer release's database is not ours to throw away.
+        for name in ["blocks", "mempool"] {
+            let log = disk.directory(name).map_err(|source| StoreError::io("open", disk.path(), source))?;
+            refuse_foreign(&log, name, genesis.identity().0)?;
+        }
         database::remove(&**disk)?;
         let mut opened = open_once(disk, genesis, settings)?;
         opened.rebuilt = Some(Rebuilt::Damaged);

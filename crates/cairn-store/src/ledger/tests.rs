@@ -613,6 +613,21 @@ fn the_directory_of_another_network_is_refused_and_not_touched() {
 }
 
 #[test]
+fn a_damaged_directory_of_another_network_is_not_touched_either() {
+    let disk = SimulatedDisk::new(6);
+    let (mut ledger, mut chain, _) = open(&disk, &genesis()).unwrap();
+    chain.extend(&mut ledger, 2).unwrap();
+    ledger.close(&mut chain.state).unwrap();
+    disk.open_or_create("state.damaged").unwrap();
+    let before = disk.content("state.redb");
+    assert!(matches!(open(&disk, &genesis_named("other")), Err(StoreError::WrongNetwork { .. })));
+    assert_eq!(disk.content("state.redb"), before);
+    assert!(database::is_marked(&disk).unwrap());
+    let (_, again, opened) = open(&disk, &genesis()).unwrap();
+    assert_eq!((opened.rebuilt, again.tip_id()), (Some(Rebuilt::Damaged), chain.tip_id()));
+}
+
+#[test]
 fn a_full_disk_refuses_new_blocks_and_goes_on_when_there_is_room() {
     let disk = SimulatedDisk::new(7);
     let genesis = genesis();
