@@ -152,6 +152,11 @@ impl Book {
         self.networks.get(identity)
     }
 
+    /// All networks that were seen, by their identity.
+    pub fn networks(&self) -> impl Iterator<Item = (&BlockId, &History)> {
+        self.networks.iter()
+    }
+
     /// Whether a network is one that was seen before, a new one, or one of a known name that was
     /// begun anew.
     pub fn recognise(&self, name: &str, identity: &BlockId) -> Recognised {

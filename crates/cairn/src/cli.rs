@@ -22,6 +22,7 @@ mod settings;
 mod stop;
 mod transaction;
 mod verify;
+mod wallet;
 
 use crate::failure::{CliError, Exit};
 use crate::output;
@@ -80,6 +81,8 @@ enum Command {
     /// Make, check and show the file that begins a network.
     #[command(subcommand)]
     Genesis(genesis::Command),
+    /// Make wallets, look at them and back them up.
+    Wallet(wallet::Arguments),
     /// Send coins.
     Send(send::Arguments),
     /// Look up a transaction; or build, sign, submit and show one step by step.
@@ -151,6 +154,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Devnet(arguments) => devnet::run(arguments, context),
         Command::Node(arguments) => node::run(*arguments, context),
         Command::Genesis(command) => genesis::run(command, &context),
+        Command::Wallet(arguments) => wallet::run(&arguments, &context),
         Command::Send(arguments) => send::run(&arguments, &context),
         Command::Tx(arguments) => transaction::run(arguments, &context),
         Command::Account(arguments) => account::run(&arguments, &context),

@@ -62,6 +62,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting { key: "token_file", default: None, kind: Kind::File },
     Setting { key: "node_cert", default: None, kind: Kind::Trust },
     Setting { key: "key_file", default: None, kind: Kind::File },
+    Setting { key: "wallet", default: None, kind: Kind::Text },
+    Setting { key: "wallet_dir", default: None, kind: Kind::File },
+    Setting { key: "password_file", default: None, kind: Kind::File },
     Setting { key: "fee_rate", default: None, kind: Kind::Number },
     Setting { key: "timeout", default: Some("60s"), kind: Kind::Duration },
     Setting { key: "data_dir", default: None, kind: Kind::File },
@@ -151,7 +154,8 @@ fn check_log(value: &str) -> Result<(), String> {
 
 /// The variables that look like one of ours and are none, each with the one that was probably meant.
 pub fn mistyped_variables(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
-    let keys: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).chain(["config"]).collect();
+    let keys: Vec<&str> =
+        SETTINGS.iter().map(|setting| setting.key).chain(["config", "password", "backup_password"]).collect();
     let meant = |name: &String| {
         let key = name.strip_prefix("CAIRN_")?.to_ascii_lowercase();
         let near = values::nearest(&key, keys.iter().copied()).filter(|near| *near != key)?;

@@ -153,7 +153,7 @@ fn has_ended(pid: u32) -> bool {
 
 /// Makes a directory that only this user can enter. One that exists stays as it is, unless it
 /// belongs to somebody else.
-fn create_private_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn create_private_directory(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     // The fallback lies in a directory for everybody, where another user may have been first.

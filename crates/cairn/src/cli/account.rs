@@ -5,6 +5,7 @@ mod proof;
 
 use super::context::Context;
 use super::network::{Network, read_key};
+use super::wallet::introduce;
 use crate::api::views::{AccountEntry, AccountProof, AccountView};
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style, grouped};
@@ -25,7 +26,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 With --genesis or --prefix no node is asked: the address of a key is known before its network runs.")]
 pub(crate) struct Arguments {
-    /// An address, or a name on a development network.
+    /// An address, a name of the wallet, or a name on a development network.
     #[arg(value_name = "NAME|ADDRESS", required_unless_present = "key_file", conflicts_with = "key_file")]
     account: Option<String>,
     /// The account that the key in this file owns.
@@ -61,7 +62,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
     }
     let client = context.client()?;
     context.block_on(async {
-        let (network, _) = Network::ask(&client).await?;
+        let (mut network, _) = Network::ask(&client).await?;
+        introduce(&mut network, context)?;
         let (address, key) = match (&arguments.key_file, &arguments.account) {
             (Some(file), _) => {
                 let key = read_key(file)?;
@@ -142,6 +144,9 @@ fn show(account: &AccountView, key: Option<&str>, network: &Network, json: bool)
     let name = network.development_name(&account.address);
     if let Some(name) = name {
         facts.styled("name", Style::Name, format!("{name} (published development key)"));
+    }
+    if let Some(name) = network.wallet_name(&account.address) {
+        facts.styled("name", Style::Name, format!("{name} (in the wallet)"));
     }
     facts.add("address", &account.address);
     if let Some(key) = key {

@@ -196,7 +196,7 @@ async fn fund(
         last = Some(client.submit(transaction.to_bytes()).await?.id);
         nonce += 1;
     }
-    warn_of_published_key(network, &payer, context.json);
+    warn_of_published_key(network, &payer.address().to_text(&network.prefix()?), context.json);
     output::note(&format!(
         "{} are funded with {} each",
         plural(plan.senders as u64, "account"),

@@ -22,7 +22,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliError> {
     let client = context.client()?;
     context.block_on(async {
-        let (network, status) = Network::ask(&client).await?;
+        let (mut network, status) = Network::ask(&client).await?;
+        super::wallet::introduce(&mut network, context)?;
         let address = match &arguments.account {
             Some(account) => format!("&address={}", network.account(account)?.to_text(&network.prefix()?)),
             None => String::new(),

@@ -8,7 +8,9 @@ use crate::values::{ValueError, nearest, parse_coins};
 use cairn_core::address::{Address, AddressError, AddressPrefix};
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::{Amount, FeeRate};
-use cairn_wallet::{KeyFileError, SigningKey, development_account, development_accounts, read_key_file};
+use cairn_wallet::{
+    Entry, KeyFileError, SigningKey, development_account, development_accounts, read_key_file,
+};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -29,6 +31,9 @@ pub(crate) struct Network {
     pub(crate) decimals: u8,
     /// Whether the published development accounts may be used.
     pub(crate) devnet: bool,
+    /// Who is known by a name here: the accounts, contacts and watched accounts of a wallet.
+    #[serde(skip)]
+    pub(crate) people: Vec<Entry>,
 }
 
 impl Network {
@@ -41,6 +46,7 @@ impl Network {
             symbol: status.symbol.clone(),
             decimals: status.decimals,
             devnet: status.devnet,
+            people: Vec::new(),
         }
     }
 
@@ -60,6 +66,7 @@ impl Network {
             symbol: names.symbol.clone(),
             decimals: names.decimals,
             devnet: names.devnet,
+            people: Vec::new(),
         }
     }
 
@@ -96,8 +103,11 @@ impl Network {
         Ok(amount)
     }
 
-    /// The account with an address or, on a development network, a published name.
+    /// The account with an address, a name of the wallet or, on a development network, a published name.
     pub(crate) fn account(&self, text: &str) -> Result<Address, CliError> {
+        if let Some(person) = self.people.iter().find(|person| person.name.as_str() == text) {
+            return person.address.on(&self.prefix()?).map_err(|error| self.not_an_address(text, &error));
+        }
         if self.devnet
             && let Some(key) = development_account(text)
         {
@@ -107,7 +117,8 @@ impl Network {
         if text.len() >= 24 {
             return self.address(text);
         }
-        let names = || development_accounts().map(|(name, _)| name);
+        let published = || development_accounts().map(|(name, _)| name).filter(|_| self.devnet);
+        let names = || self.people.iter().map(|person| person.name.as_str()).chain(published());
         let failure = CliError::usage("unknown-account", format!("no account is called `{text}`"));
         if development_account(text).is_some() {
             return Err(failure.help(format!(
@@ -115,7 +126,7 @@ impl Network {
                 self.name
             )));
         }
-        Err(match nearest(text, names()).filter(|_| self.devnet) {
+        Err(match nearest(text, names()) {
             Some(near) => failure.help(format!("did you mean `{near}`?")),
             None if self.devnet => failure
                 .help("the names here are alice, bob, carol and faucet; others are known by their address"),
@@ -124,35 +135,45 @@ impl Network {
     }
 
     fn address(&self, text: &str) -> Result<Address, CliError> {
-        let prefix = self.prefix()?;
-        Address::from_text(text, &prefix).map_err(|error| {
-            let message = format!("{}: {error}", short(text));
-            match error {
-                AddressError::WrongNetwork { .. } => CliError::usage("wrong-network", message).help(format!(
-                    "this is the network `{}`; is the address meant for another, or is `--node` wrong?",
-                    self.name
-                )),
-                AddressError::Checksum => {
-                    CliError::usage("bad-address", message).help("copy the address anew: no coins were sent")
-                }
-                _ => CliError::usage("bad-address", message),
-            }
-        })
+        Address::from_text(text, &self.prefix()?).map_err(|error| self.not_an_address(text, &error))
     }
 
-    /// What a list says of an address: its published name on a development network, else the address,
-    /// whole, so that it can be copied.
+    /// Why a text, or the address that a name stands for, is no address of this network.
+    pub(crate) fn not_an_address(&self, text: &str, error: &AddressError) -> CliError {
+        let message = format!("{}: {error}", short(text));
+        match error {
+            AddressError::WrongNetwork { .. } => CliError::usage("wrong-network", message).help(format!(
+                "this is the network `{}`; is the address meant for another, or is `--node` wrong?",
+                self.name
+            )),
+            AddressError::Checksum => {
+                CliError::usage("bad-address", message).help("copy the address anew: no coins were sent")
+            }
+            _ => CliError::usage("bad-address", message),
+        }
+    }
+
+    /// What a list says of an address: its name in the wallet, its published name on a development
+    /// network, else the address, whole, so that it can be copied.
     pub(crate) fn known_as(&self, address: &str) -> String {
         if self.prefix().is_ok_and(|prefix| Address::default().to_text(&prefix) == address) {
             return "nobody".to_owned();
         }
-        self.development_name(address).map_or_else(|| address.to_owned(), str::to_owned)
+        self.wallet_name(address)
+            .or_else(|| self.development_name(address).map(str::to_owned))
+            .unwrap_or_else(|| address.to_owned())
     }
 
     /// The same within a sentence, where a whole address would hide the rest.
     pub(crate) fn name_of(&self, address: &str) -> String {
         let name = self.known_as(address);
         if name == address { short(address) } else { name }
+    }
+
+    /// The name of an address in the wallet.
+    pub(crate) fn wallet_name(&self, address: &str) -> Option<String> {
+        let address = Address::from_text(address, &self.prefix().ok()?).ok()?;
+        self.people.iter().find(|it| it.address.address() == address).map(|it| it.name.to_string())
     }
 
     /// The published name of an address on a development network.
@@ -188,7 +209,7 @@ impl Network {
         }
     }
 
-    fn named_signer(&self, from: &str) -> Result<SigningKey, CliError> {
+    pub(crate) fn named_signer(&self, from: &str) -> Result<SigningKey, CliError> {
         if self.devnet
             && let Some(key) = development_account(from)
         {
@@ -201,10 +222,9 @@ impl Network {
     }
 }
 
-/// Tells people, once, that the key they have used is known to everybody.
-pub(crate) fn warn_of_published_key(network: &Network, key: &SigningKey, json: bool) {
-    let used = development_accounts().find(|(_, published)| published.address() == key.address());
-    if let Some((name, _)) = used.filter(|_| network.devnet && !json) {
+/// Tells people, once, that the key of the account with an address is known to everybody.
+pub(crate) fn warn_of_published_key(network: &Network, address: &str, json: bool) {
+    if let Some(name) = network.development_name(address).filter(|_| !json) {
         warn(&format!("the key of {name} is published: never use it on a real network"));
     }
 }
@@ -248,6 +268,7 @@ mod tests {
             symbol: "CAIRN".to_owned(),
             decimals: 8,
             devnet,
+            people: Vec::new(),
         }
     }
 

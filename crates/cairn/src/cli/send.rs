@@ -1,17 +1,23 @@
 //! `cairn send`: build, sign here, submit, and wait if asked to.
 
+mod many;
+mod payment;
+mod preview;
+
+pub(crate) use payment::{Payment, limits_of};
+
 use super::context::Context;
 use super::mine::no_block_by_itself;
 use super::network::{Network, fee_rates, warn_of_published_key};
+use super::wallet::{Payer, WalletChoice, note_sent};
 use crate::api::views::{AccountView, Status, TransactionState, TransactionStatus, WaitView};
 use crate::client::{Client, ClientError};
 use crate::failure::CliError;
 use crate::output::{self, Style};
-use crate::values::{parse_count, parse_data};
 use cairn_core::codec::Encode as _;
 use cairn_core::hash::TransactionId;
-use cairn_core::numbers::{Amount, FeeRate, Height, Nonce};
-use cairn_core::transaction::{TRANSACTION_VERSION, Transaction, TransactionBody, Transfer};
+use cairn_core::numbers::{Amount, FeeRate};
+use cairn_core::transaction::{Transaction, TransactionBody};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,6 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cairn send --from alice --to bob --amount 25 --wait
+  cairn send --to landlord --amount 700 --preview
+  cairn send --to 'cairn:cairn1…?amount=12.5' --wait
+  cairn send --from savings --csv wages.csv --wait
   cairn send --key-file my.key --to cairn1… --amount 0.5 --data \"for lunch\"
 
 The key never leaves this machine: the transaction is signed here, and the node gets it signed.")]
@@ -29,6 +38,11 @@ pub(crate) struct Arguments {
     pub(crate) signer: Signer,
     #[command(flatten)]
     pub(crate) payment: Payment,
+    #[command(flatten)]
+    choice: WalletChoice,
+    /// Say what it would cost, and send nothing.
+    #[arg(long, conflicts_with = "wait")]
+    preview: bool,
     /// Wait until the transaction is in a block.
     #[arg(long)]
     wait: bool,
@@ -40,35 +54,13 @@ pub(crate) struct Arguments {
 /// Who signs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Signer {
-    /// Who pays: on a development network alice, bob, carol or faucet.
+    /// Who pays: an account of a wallet, or on a development network alice, bob, carol or faucet. Left
+    /// out, the wallet's only account, or its default.
     #[arg(long, value_name = "NAME")]
     pub(crate) from: Option<String>,
     /// The file with the key of who pays: 64 hexadecimal digits, readable by you alone.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-}
-
-/// What is sent.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Payment {
-    /// Who receives: an address, or a name on a development network.
-    #[arg(long, value_name = "NAME|ADDRESS")]
-    pub(crate) to: String,
-    /// How much, in coins: 25 or 0.5.
-    #[arg(long, value_name = "COINS", allow_hyphen_values = true)]
-    pub(crate) amount: String,
-    /// Bytes to carry along, for everybody to read.
-    #[arg(long, value_name = "TEXT|0xHEX|base64:…")]
-    pub(crate) data: Option<String>,
-    /// What to pay for a unit of weight, in base units; left out, what the network asks.
-    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = parse_count)]
-    pub(crate) fee_rate: Option<u64>,
-    /// The last block that may hold the transaction.
-    #[arg(long, value_name = "HEIGHT", allow_negative_numbers = true, value_parser = parse_count)]
-    pub(crate) valid_until: Option<u64>,
-    /// The nonce; left out, the one behind all that waits.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_count)]
-    pub(crate) nonce: Option<u64>,
 }
 
 impl Signer {
@@ -80,53 +72,47 @@ impl Signer {
     }
 }
 
-impl Payment {
-    /// The body that says so; `next_nonce` and `rates` hold where the payment names none.
-    pub(crate) fn body(
-        &self,
-        network: &Network,
-        next_nonce: u64,
-        rates: (FeeRate, FeeRate),
-    ) -> Result<TransactionBody, CliError> {
-        let to = network.account(&self.to)?;
-        let amount = network.parse_amount(&self.amount)?;
-        let data = parse_data(self.data.as_deref().unwrap_or_default())
-            .map_err(|error| CliError::usage("bad-data", error.to_string()))?;
-        let (max_fee_rate, tip_rate) = rates;
-        Ok(TransactionBody {
-            version: TRANSACTION_VERSION,
-            nonce: Nonce(self.nonce.unwrap_or(next_nonce)),
-            valid_until: Height(self.valid_until.unwrap_or(0)),
-            max_fee_rate,
-            tip_rate,
-            transfers: vec![Transfer { to, amount }],
-            data,
-        })
-    }
-
-    /// The rate that was asked for, in the flag or in the settings.
-    pub(crate) fn fee_rate(&self, context: &Context) -> Option<FeeRate> {
-        let setting = || context.settings.get("fee_rate").and_then(|rate| rate.parse().ok());
-        self.fee_rate.or_else(setting).map(FeeRate)
-    }
-}
-
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliError> {
     let timeout = timeout(arguments.timeout.as_deref(), context)?;
     let client = context.client()?;
     context.block_on(async {
-        let (network, status) = Network::ask(&client).await?;
-        let key_file = arguments.signer.key_file(context);
-        let key = network.signer(arguments.signer.from.as_deref(), key_file.as_deref())?;
-        let sender = key.address().to_text(&network.prefix()?);
+        let (mut network, status) = Network::ask(&client).await?;
+        let payer = Payer::find(&arguments.signer, &arguments.choice, &mut network, context)?;
+        payer.recognise(&network);
+        let sender = payer.address.to_text(&network.prefix()?);
         let account: AccountView = client.get(&format!("/v1/accounts/{sender}")).await?;
         let rates = fee_rates(&status, arguments.payment.fee_rate(context));
-        let body = arguments.payment.body(&network, next_nonce_of(&account), rates)?;
-        check_balance(&account, &body, &network)?;
-        let transaction = key.sign(&body, &network.identity());
+        let limits = limits_of(&status)?;
+        let bodies = arguments.payment.bodies(&network, &limits, next_nonce_of(&account), rates)?;
+        check_balance(&account, &bodies, &network)?;
+        if arguments.preview {
+            return preview::show(&bodies, &account, &status, &network, context.json);
+        }
+        // Nobody types a password for what cannot be sent.
+        let (mut pen, wallet) = payer.pen(&arguments.choice, context)?;
+        let mut transactions = Vec::new();
+        for body in &bodies {
+            transactions.push(pen.sign(body, &network)?);
+        }
         let wait = arguments.wait.then_some(timeout);
-        submit(&client, &network, &status, &transaction, wait, context.json).await?;
-        warn_of_published_key(&network, &key, context.json);
+        let taken = match transactions.as_slice() {
+            [only] if arguments.payment.csv.is_none() => {
+                let outcome = submit(&client, &network, &status, only, wait, context.json).await;
+                // What was taken is noted also where waiting for its block failed.
+                let was_taken = outcome.as_ref().err().is_none_or(|error| error.code() == "not-confirmed");
+                (outcome, if was_taken { 1 } else { 0 })
+            }
+            several => many::submit(&client, &network, &status, several, wait, context.json).await,
+        };
+        let (outcome, count) = taken;
+        if let Some(mut wallet) = wallet {
+            let identity = network.identity();
+            let sent = transactions.into_iter().take(count);
+            let sent: Vec<_> = sent.map(|it| (it.body.id(&identity, &it.witness.address()), it)).collect();
+            note_sent(&mut wallet, &network, &sent);
+        }
+        outcome?;
+        warn_of_published_key(&network, &sender, context.json);
         Ok(())
     })
 }
@@ -153,9 +139,14 @@ fn next_nonce_of(account: &AccountView) -> u64 {
 }
 
 /// Says in coins what the node would refuse in base units. The node has the last word.
-fn check_balance(account: &AccountView, body: &TransactionBody, network: &Network) -> Result<(), CliError> {
+fn check_balance(
+    account: &AccountView,
+    bodies: &[TransactionBody],
+    network: &Network,
+) -> Result<(), CliError> {
     let owned = account.pending_balance.unwrap_or(account.balance);
-    let wanted = Amount::checked_sum(body.transfers.iter().map(|transfer| transfer.amount));
+    let transfers = bodies.iter().flat_map(|body| &body.transfers);
+    let wanted = Amount::checked_sum(transfers.map(|transfer| transfer.amount));
     if wanted.is_some_and(|wanted| wanted <= owned.into()) {
         return Ok(());
     }

@@ -61,13 +61,17 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), CliError> 
 pub(crate) fn paths(json: bool) -> Result<(), CliError> {
     let Directories { config, data, runtime } = Directories::of_user()?;
     let file = config.join("cairn.toml");
+    let wallets = super::wallet::default_directory(&data);
     if json {
-        output::print_json(&json!({ "config_file": file, "data_dir": data, "runtime_dir": runtime }));
+        output::print_json(
+            &json!({ "config_file": file, "data_dir": data, "wallet_dir": wallets, "runtime_dir": runtime }),
+        );
         return Ok(());
     }
     let mut facts = Facts::default();
     facts.add("settings", file.display().to_string());
     facts.add("chains", data.display().to_string());
+    facts.add("wallets", wallets.display().to_string());
     facts.add("running nodes", runtime.display().to_string());
     facts.print();
     Ok(())

@@ -7,7 +7,8 @@ use super::account::now_ms;
 use super::block::readable;
 use super::context::Context;
 use super::network::{Network, fee_rates, warn_of_published_key};
-use super::send::{Payment, Signer, next_nonce, submit, timeout};
+use super::send::{Payment, Signer, limits_of, next_nonce, submit, timeout};
+use super::wallet::{Payer, WalletChoice, introduce};
 use crate::api::views::{BodyView, Hash, SignedTransaction, TransactionState, TransactionStatus};
 use crate::api::{input, render};
 use crate::failure::CliError;
@@ -47,7 +48,10 @@ enum Step {
     Build(BuildArguments),
     /// Sign a transaction that `build` wrote. Needs no network.
     #[command(after_help = "Example:
-  cairn tx sign unsigned.json --key-file my.key --output signed.json")]
+  cairn tx sign unsigned.json --output signed.json
+  cairn tx sign unsigned.json --key-file my.key --output signed.json
+
+The file says who must sign; the key is looked for in the wallets here.")]
     Sign(SignArguments),
     /// Send a signed transaction to a node.
     #[command(after_help = "Example:
@@ -65,7 +69,7 @@ enum Step {
 
 #[derive(Debug, clap::Args)]
 struct BuildArguments {
-    /// Who will sign: an address, or a name on a development network.
+    /// Who will sign: an address, a name of the wallet, or a name on a development network.
     #[arg(long, value_name = "NAME|ADDRESS")]
     from: String,
     #[command(flatten)]
@@ -85,6 +89,8 @@ struct SignArguments {
     file: PathBuf,
     #[command(flatten)]
     signer: Signer,
+    #[command(flatten)]
+    choice: WalletChoice,
     /// Where to write it; left out or -, to standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -146,30 +152,44 @@ fn build(arguments: &BuildArguments, context: &Context) -> Result<(), CliError> 
         (&arguments.genesis, payment.nonce, payment.fee_rate(context))
     {
         let genesis = super::genesis::read(genesis)?;
-        let network = Network::of_genesis(&genesis);
+        let mut network = Network::of_genesis(&genesis);
+        introduce(&mut network, context)?;
         let tip = FeeRate(rate.0.saturating_sub(genesis.section().fees.floor.0));
         let sender = network.account(&arguments.from)?.to_text(&network.prefix()?);
-        let body = payment.body(&network, nonce, (rate, tip))?;
+        let body = only(payment.bodies(&network, &genesis.section().limits, nonce, (rate, tip))?)?;
         UnsignedFile { body: body_view(&body, &network)?, network, sender }
     } else {
         let client = context.client()?;
         context.block_on(async {
-            let (network, status) = Network::ask(&client).await?;
+            let (mut network, status) = Network::ask(&client).await?;
+            introduce(&mut network, context)?;
             let sender = network.account(&arguments.from)?.to_text(&network.prefix()?);
             let next_nonce = match payment.nonce {
                 Some(nonce) => nonce,
                 None => next_nonce(&client, &sender).await?,
             };
             let rates = fee_rates(&status, payment.fee_rate(context));
-            let body = payment.body(&network, next_nonce, rates)?;
+            let body = only(payment.bodies(&network, &limits_of(&status)?, next_nonce, rates)?)?;
             Ok(UnsignedFile { body: body_view(&body, &network)?, network, sender })
         })?
     };
     write(&file, arguments.output.as_deref())
 }
 
+/// The one body that a file holds.
+fn only(bodies: Vec<TransactionBody>) -> Result<TransactionBody, CliError> {
+    let count = bodies.len();
+    match <[TransactionBody; 1]>::try_from(bodies) {
+        Ok([body]) => Ok(body),
+        Err(_) => {
+            Err(CliError::usage("too-many-recipients", format!("the table makes {count} transactions"))
+                .help("a file holds one: split the table, at most 256 lines each, all with the same data"))
+        }
+    }
+}
+
 fn sign(arguments: &SignArguments, context: &Context) -> Result<(), CliError> {
-    let UnsignedFile { network, sender, body } = match read(&arguments.file)? {
+    let UnsignedFile { mut network, sender, body } = match read(&arguments.file)? {
         AnyFile::Unsigned(file) => *file,
         AnyFile::Signed(_) => {
             let name = arguments.file.display();
@@ -177,24 +197,32 @@ fn sign(arguments: &SignArguments, context: &Context) -> Result<(), CliError> {
                 .help(format!("send it: `cairn tx submit {name}`")));
         }
     };
-    let key_file = arguments.signer.key_file(context);
-    let key = network.signer(arguments.signer.from.as_deref(), key_file.as_deref())?;
     let prefix = network.prefix()?;
     let expected = network.account(&sender)?;
-    if key.address() != expected {
-        let found = network.name_of(&key.address().to_text(&prefix));
+    let signer = match (&arguments.signer.from, &arguments.signer.key_file) {
+        // The file says who must sign: a key of a wallet, where there is no other.
+        (None, None) if arguments.signer.key_file(context).is_none() => {
+            let name = network.development_name(&sender).unwrap_or(&sender);
+            Signer { from: Some(name.to_owned()), key_file: None }
+        }
+        (from, _) => Signer { from: from.clone(), key_file: arguments.signer.key_file(context) },
+    };
+    let payer = Payer::find(&signer, &arguments.choice, &mut network, context)?;
+    if payer.address != expected {
+        let found = network.name_of(&payer.address.to_text(&prefix));
         let message = format!("the sender is {}, the key is {found}'s", network.name_of(&sender));
         return Err(
             CliError::failed("wrong-key", message).help("sign with the sender's key, or build it anew")
         );
     }
     let body_of_file = body_of(&body, &network)?;
-    let id = body_of_file.id(&network.identity(), &key.address());
-    let witness = render::witness_view(&key.sign(&body_of_file, &network.identity()).witness);
+    let id = body_of_file.id(&network.identity(), &payer.address);
+    let signed = payer.pen(&arguments.choice, context)?.0.sign(&body_of_file, &network)?;
+    let witness = render::witness_view(&signed.witness);
     let transaction = SignedTransaction { body, witness };
     let file = SignedFile { network, sender, id: id.into(), transaction };
     write(&file, arguments.output.as_deref())?;
-    warn_of_published_key(&file.network, &key, context.json);
+    warn_of_published_key(&file.network, &file.sender, context.json);
     Ok(())
 }
 
@@ -277,7 +305,8 @@ fn look_up(id: &str, context: &Context) -> Result<(), CliError> {
     })?;
     let client = context.client()?;
     context.block_on(async {
-        let (network, _) = Network::ask(&client).await?;
+        let (mut network, _) = Network::ask(&client).await?;
+        introduce(&mut network, context)?;
         let status: TransactionStatus = client.get(&format!("/v1/transactions/{id}")).await?;
         if context.json {
             output::print_json(&status);
@@ -340,9 +369,9 @@ fn show_body(facts: &mut Facts, body: &TransactionBody, network: &Network) -> Re
 
 /// The published name, if there is one, and the address.
 fn full_name(network: &Network, address: &str) -> String {
-    match network.development_name(address) {
-        Some(name) => format!("{name} ({address})"),
-        None => address.to_owned(),
+    match network.known_as(address) {
+        name if name == address => name,
+        name => format!("{name} ({address})"),
     }
 }
 
@@ -429,6 +458,7 @@ mod tests {
             symbol: "CAIRN".to_owned(),
             decimals: 8,
             devnet: true,
+            people: Vec::new(),
         };
         let text = |name| development_account(name).unwrap().address().to_text(&network.prefix().unwrap());
         let body = BodyView {
