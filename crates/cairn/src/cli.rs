@@ -67,6 +67,9 @@ struct Global {
     /// or a PEM file with certificates.
     #[arg(long, global = true, value_name = "SHA256|FILE")]
     node_cert: Option<String>,
+    /// The wallet that is meant; left out, the only one.
+    #[arg(long, global = true, value_name = "NAME")]
+    wallet: Option<String>,
     /// The configuration file, instead of cairn.toml in the configuration directory.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,

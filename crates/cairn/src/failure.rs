@@ -34,10 +34,15 @@ impl Exit {
     }
 }
 
-/// Whether a line of a text is nothing but the 64 hexadecimal digits of a key.
-fn looks_like_key(text: &str) -> bool {
+/// Whether a text has a line that is nothing but the 64 hexadecimal digits of a key, or as many short
+/// words as the shortest phrase of a wallet has, and next to nothing else.
+fn looks_secret(text: &str) -> bool {
+    const PHRASE_WORDS_MIN: usize = 12;
     let is_key = |line: &str| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
-    text.lines().map(str::trim).any(is_key)
+    let is_word =
+        |word: &str| (3..=8).contains(&word.len()) && word.bytes().all(|it| it.is_ascii_alphabetic());
+    let words = text.split_ascii_whitespace().take(2 * PHRASE_WORDS_MIN);
+    text.lines().map(str::trim).any(is_key) || words.filter(|word| is_word(word)).count() >= PHRASE_WORDS_MIN
 }
 
 /// The places in a text that are to blame, at least one.
@@ -148,10 +153,12 @@ impl CliError {
             // A span behind the end would show nothing: point at the end instead.
             *span = span.start.min(text.len())..span.end.min(text.len());
         }
-        // Given in the place of another file, a key must not end up on the screen or in a log.
-        if looks_like_key(text) {
-            return self
-                .help("this looks like a key file, so none of it is shown; give the file that was meant");
+        // Given in the place of another file, keys and words must not end up on the screen or in a log.
+        if looks_secret(text) {
+            return self.help(
+                "this looks like a key file, or like the words of a wallet, so none of it is shown; give the \
+                 file that was meant",
+            );
         }
         let source = miette::NamedSource::new(file, text.to_owned());
         self.snippet = (!labels.is_empty()).then(|| Box::new(Snippet { source, labels }));

@@ -36,6 +36,7 @@ impl Context {
         settings.flag("node", global.node)?;
         settings.flag("token_file", global.token_file)?;
         settings.flag("node_cert", global.node_cert)?;
+        settings.flag("wallet", global.wallet)?;
         Ok(Self { json: global.json, settings, directories })
     }
 

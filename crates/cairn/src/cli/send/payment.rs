@@ -10,7 +10,7 @@ use crate::values::{parse_count, parse_data};
 use cairn_core::network::Limits;
 use cairn_core::numbers::{FeeRate, Height, Nonce, Weight};
 use cairn_core::transaction::{TRANSACTION_VERSION, TransactionBody, Transfer};
-use cairn_wallet::{Bundle, LineError, TABLE_BYTES_MAX, TableError, TableReader};
+use cairn_wallet::{Bundle, TABLE_BYTES_MAX, TableError, TableReader};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -138,20 +138,21 @@ fn read_table(file: &Path, network: &Network, limits: &Limits) -> Result<Vec<Bun
     // A contact of another network is no recipient here: its line is refused as no address.
     let find = |text: &str| if text.len() < 24 { network.account(text).ok() } else { None };
     let reader = TableReader { prefix: &prefix, decimals: network.decimals, limits, find: &find };
-    let recipients = reader.read(&bytes).map_err(|error| table_failure(&name, &bytes, &error))?;
+    let recipients = reader.read(&bytes).map_err(|error| table_failure(&name, &error))?;
     Ok(recipients.bundles)
 }
 
-/// Every wrong line is shown at its place.
-fn table_failure(name: &str, bytes: &[u8], error: &TableError) -> CliError {
-    let failure = CliError::usage("bad-table", format!("{name}: {error}, nothing was sent"));
-    let (TableError::Lines { first, .. }, Ok(text)) = (error, std::str::from_utf8(bytes)) else {
-        return failure;
-    };
-    let place = |wrong: &LineError| {
-        let start: usize = text.split_inclusive('\n').take(wrong.line.saturating_sub(1)).map(str::len).sum();
-        let length = text.get(start..).and_then(|rest| rest.lines().next()).map_or(0, str::len);
-        (start..start + length, wrong.fault.to_string())
-    };
-    failure.at_all(name, text, first.iter().map(place).collect())
+/// Every wrong line is told by its number, and none is shown: a file that was given by mistake may hold
+/// a password.
+fn table_failure(name: &str, error: &TableError) -> CliError {
+    let mut message = format!("{name}: {error}, nothing was sent");
+    if let TableError::Lines { first, count } = error {
+        for wrong in first {
+            message.push_str(&format!("\n  {wrong}"));
+        }
+        if let Some(more) = count.checked_sub(first.len()).filter(|more| *more > 0) {
+            message.push_str(&format!("\n  and {more} more"));
+        }
+    }
+    CliError::usage("bad-table", message).help("a line is a recipient and an amount: `cairn1…,12.5`")
 }

@@ -12,13 +12,10 @@ use cairn_wallet::{
 };
 use std::path::{Path, PathBuf};
 
-/// Which wallet, and where its password is.
+/// How a wallet is opened; which one is a setting of every command.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct WalletChoice {
-    /// Which wallet; left out, the setting, or the only one.
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) wallet: Option<String>,
-    /// The file with its password, readable by you alone; - for standard input. Left out, CAIRN_PASSWORD,
+    /// The file with the wallet's password, readable by you alone; - for standard input. Left out, CAIRN_PASSWORD,
     /// or you are asked.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
@@ -47,7 +44,7 @@ pub(super) fn harden() {
 impl WalletChoice {
     /// The name that a flag or a setting gives.
     pub(super) fn named(&self, context: &Context) -> Result<Option<Name>, CliError> {
-        let text = self.wallet.as_deref().or_else(|| context.settings.get("wallet"));
+        let text = context.settings.get("wallet");
         text.map(parse_name).transpose()
     }
 

@@ -78,7 +78,10 @@ impl Payer {
             },
         };
         let address = match &source {
-            Source::Key(key) => key.address(),
+            Source::Key(key) => {
+                super::open::introduce(network, context)?;
+                key.address()
+            }
             Source::Wallet(wallet, name) => {
                 network.people = people(wallet, &network.prefix()?);
                 wallet.payer(Some(name)).map_err(|error| payer_failure(&error))?.address

@@ -114,7 +114,10 @@ pub(super) fn show(choice: &WalletChoice, context: &Context) -> Result<(), CliEr
     facts.add("book", wallet.book_path().display().to_string());
     if let Some(cost) = cost {
         let memory = output::bytes_text(u64::from(cost.memory_kib()) * 1024);
-        facts.add("a guess costs", format!("{memory}, {}", plural(cost.passes().into(), "pass")));
+        facts.add(
+            "a guess costs",
+            format!("{memory} of memory, filled {}", plural(cost.passes().into(), "time")),
+        );
     }
     let names: Vec<&str> = accounts.iter().map(|it| it.name.as_str()).collect();
     facts.add("accounts", names.join(", "));

@@ -171,12 +171,9 @@ pub(super) fn unlock(
     let mut command = Command::new(program);
     command.args(["wallet", "unlock", "--foreground", "--json", "--for", &format!("{open_ms}ms")]);
     command.args(["--wallet", wallet.name().as_str()]);
-    command
-        .arg("--config")
-        .arg(context.settings.file())
-        .env("CAIRN_WALLET_DIR", super::open::directory(context));
-    if !context.settings.file().exists() {
-        command.env("CAIRN_CONFIG", "");
+    command.env("CAIRN_WALLET_DIR", super::open::directory(context));
+    if context.settings.file().exists() {
+        command.arg("--config").arg(context.settings.file());
     }
     if let Some(file) = &choice.password_file {
         command.arg("--password-file").arg(file);
