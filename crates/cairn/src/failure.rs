@@ -34,15 +34,16 @@ impl Exit {
     }
 }
 
-/// Whether a text has a line that is nothing but the 64 hexadecimal digits of a key, or as many short
-/// words as the shortest phrase of a wallet has, and next to nothing else.
+/// Whether a text has a line that is nothing but the 64 hexadecimal digits of a key, or is nothing but
+/// words, numbered or not, at least as many as the shortest phrase of a wallet has.
 fn looks_secret(text: &str) -> bool {
     const PHRASE_WORDS_MIN: usize = 12;
     let is_key = |line: &str| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_word =
-        |word: &str| (3..=8).contains(&word.len()) && word.bytes().all(|it| it.is_ascii_alphabetic());
-    let words = text.split_ascii_whitespace().take(2 * PHRASE_WORDS_MIN);
-    text.lines().map(str::trim).any(is_key) || words.filter(|word| is_word(word)).count() >= PHRASE_WORDS_MIN
+    let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_number = |text: &str| text.trim_end_matches(['.', ')', ':']).bytes().all(|it| it.is_ascii_digit());
+    let words = text.split_ascii_whitespace().filter(|text| !is_number(text));
+    text.lines().map(str::trim).any(is_key)
+        || (words.clone().all(is_word) && words.count() >= PHRASE_WORDS_MIN)
 }
 
 /// The places in a text that are to blame, at least one.
@@ -343,7 +344,16 @@ mod tests {
         let text = format!("{}\n", "3f".repeat(32));
         let error = CliError::failed("bad-file", "not what was meant").at("my.key", &text, 0..64, "here");
         assert!(error.snippet.is_none() && error.help.is_some_and(|help| help.contains("key file")));
-        assert!(!looks_like_key("miners = [\"3f3f\"]"));
+        assert!(!looks_secret("miners = [\"3f3f\"]"));
+    }
+
+    #[test]
+    fn words_given_as_another_file_are_not_shown() {
+        let phrase = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+        assert!(looks_secret(phrase) && looks_secret(&phrase.replace(' ', "\n")));
+        assert!(looks_secret(&format!("1. {}", phrase.replace(' ', " 2. "))));
+        let comment = format!("# {phrase}");
+        assert!(!looks_secret(&comment) && !looks_secret("name = \"x\"") && !looks_secret("too few words"));
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl Network {
                 Err(if self.devnet {
                     failure.help("say who: `--from alice`, or `--key-file FILE`")
                 } else {
-                    failure.help("say which key: `--key-file FILE`")
+                    failure.help("make a wallet: `cairn wallet new`; or say which key: `--key-file FILE`")
                 })
             }
         }

@@ -100,7 +100,7 @@ impl Place {
             return Ok(Coin { coin_type: names.coin_type, prefix: names.prefix.clone(), client: None });
         }
         let asked = context.client().and_then(|client| {
-            let status = context.block_on(async { Ok(Network::ask(&client).await?) })?;
+            let status = context.block_on(Network::ask(&client))?;
             Ok((client, status))
         });
         match asked {
@@ -343,7 +343,7 @@ pub(super) fn show_words(words: &[&str]) {
     let colours = output::colours_on_stdout();
     let rows = words.len().div_ceil(COLUMNS);
     output::note(
-        "These words are the wallet: whoever has them has its coins. Write them on paper, in order.\n",
+        "These words are the wallet: whoever has them has its coins.\nWrite them on paper, in order.\n",
     );
     for row in 0..rows {
         let mut line = String::new();

@@ -77,7 +77,7 @@ impl WalletChoice {
     }
 
     /// Why no wallet is meant.
-    fn undecided(&self, context: &Context) -> CliError {
+    pub(super) fn undecided(&self, context: &Context) -> CliError {
         let names = Wallet::names(&directory(context)).unwrap_or_default();
         if names.is_empty() {
             return CliError::usage("no-wallet", "there is no wallet here")
@@ -103,8 +103,8 @@ impl WalletChoice {
         let keystore = wallet.keystore().ok_or_else(|| {
             CliError::failed("watch-only", format!("the wallet {name} only watches: its keys are not here"))
         })?;
-        let password = self.password(format!("the password of wallet {name}"), context).password()?;
         harden();
+        let password = self.password(format!("the password of wallet {name}"), context).password()?;
         keystore.unlock(&password).map_err(|error| unlock_failure(&format!("wallet {name}"), &error))
     }
 }
