@@ -25,6 +25,7 @@ mod book;
 mod derivation;
 mod development;
 mod fees;
+pub mod fuzz;
 mod key_file;
 mod keystore;
 mod message;
