@@ -33,7 +33,7 @@ pub(super) fn list(context: &Context) -> Result<(), CliError> {
         output::note("make one: `cairn wallet new`; or bring one back: `cairn wallet restore`");
         return Ok(());
     }
-    let mut table = Table::new(&[left("wallet"), right("accounts"), left("keys"), left("file")]);
+    let mut table = Table::new(&[left("wallet"), right("accounts"), left("keys"), whole("file")]);
     let mut values = Vec::new();
     for name in names {
         // One broken file must not hide the other wallets.
