@@ -206,6 +206,9 @@ mod tests {
             assert!(matches!(read_filter(text), Err(LogError::UnknownLevel { .. })), "{text}");
         }
         assert!(matches!(read_filter("cairn=loud"), Err(LogError::Filter(_))));
+        for text in ["[{a=.*a..............}]=info", "info,cairn{x=1}=debug", "[span]=info"] {
+            assert!(matches!(read_filter(text), Err(LogError::FieldFilter)), "{text}");
+        }
         let long = "a=info,".repeat(FILTER_BYTES_MAX);
         assert!(matches!(read_filter(&long), Err(LogError::FilterTooLong { .. })));
     }

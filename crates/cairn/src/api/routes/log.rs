@@ -38,13 +38,14 @@ fn refuse(error: &LogError) -> ApiError {
             error.to_string(),
             "`cairn node` and `cairn devnet` start one",
         ),
-        LogError::FilterTooLong { .. } | LogError::UnknownLevel { .. } | LogError::Filter(_) => {
-            ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "malformed-parameter",
-                error.to_string(),
-                "such as `debug`, or `info,cairn::run=trace`",
-            )
-        }
+        LogError::FilterTooLong { .. }
+        | LogError::UnknownLevel { .. }
+        | LogError::FieldFilter
+        | LogError::Filter(_) => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "malformed-parameter",
+            error.to_string(),
+            "such as `debug`, or `info,cairn::run=trace`",
+        ),
     }
 }
