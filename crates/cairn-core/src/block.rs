@@ -6,10 +6,12 @@
 mod error;
 mod header;
 mod seal;
+mod sealed_header;
 
 pub use error::BlockError;
 pub use header::{BLOCK_VERSION, HEADER_BYTES, Header, block_id, extra_hash};
 pub use seal::{Certificate, Seal};
+pub use sealed_header::{CheckedHeader, SealedHeader};
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, decode_exact, encode_byte_string, encode_count};
 use crate::consensus::{Consensus, HeaderError};

@@ -369,6 +369,11 @@ impl Consensus {
         }
     }
 
+    /// From when on, by a node's clock, a block is judged and no longer held back.
+    pub fn judged_from(&self, header: &Header) -> Timestamp {
+        Timestamp(header.time.0.saturating_sub(self.future_allowance_ms(header)))
+    }
+
     /// Whether it is the producer's turn at `height`.
     fn is_in_turn(&self, turns: Turns, producer: &Address, height: Height) -> bool {
         let turn = height.0.checked_rem(turns.miners);

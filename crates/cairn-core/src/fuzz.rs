@@ -2,7 +2,7 @@
 //!
 //! Ordinary functions, so that tests on any toolchain and a coverage-guided fuzzer run the same.
 
-use crate::block::{Certificate, Header, SealedBlock, decode_block};
+use crate::block::{Certificate, Header, SealedBlock, SealedHeader, decode_block};
 use crate::codec::{Decode, Encode, decode_exact};
 use crate::history::HistoryProof;
 use crate::merkle::MerkleProof;
@@ -23,11 +23,12 @@ fn accepts_only_canonical<T: Decode + Encode>(bytes: &[u8]) {
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by name.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("transaction", accepts_only_canonical::<Transaction>),
     ("witness", accepts_only_canonical::<Witness>),
     ("public_key", accepts_only_canonical::<PublicKey>),
     ("header", accepts_only_canonical::<Header>),
+    ("sealed_header", accepts_only_canonical::<SealedHeader>),
     ("certificate", accepts_only_canonical::<Certificate>),
     ("block", sealed_block),
     ("consensus_section", accepts_only_canonical::<ConsensusSection>),

@@ -51,6 +51,7 @@ fn good_bytes() -> Vec<Vec<u8>> {
     vec![
         block.bytes().to_vec(),
         block.header().to_bytes(),
+        block.to_sealed_header().to_bytes(),
         transactions[0].transaction().to_bytes(),
         transactions[0].transaction().witness.to_bytes(),
         [&[0x10, 1, 1, 1][..], &[7; 32], &[0], &[9; 64]].concat(),

@@ -9,17 +9,27 @@
 //!
 //! # Not provided
 //!
-//! Blocks without a known parent are not kept: whoever brings one is told that it is unconnected.
+//! Blocks without a known parent are not kept: whoever brings one is told that it is unconnected, and
+//! brings the headers below it first.
 
+mod accept;
 mod allowance;
+mod headers;
 mod held;
 mod judgement;
+mod presync;
 mod reorganise;
 mod tree;
 
+pub use accept::LOCATOR_IDS_MAX;
 pub use allowance::CHEAP_BYTES_MAX;
+pub use headers::{
+    AcceptedHeaders, BestHeader, HEADER_BRANCHES_MAX, HEADERS_MAX, HEADERS_MESSAGE_MAX, HeadersRefusal,
+    HeadersRequest, HeadersVerdict, PeerKey,
+};
 pub use held::{HELD_AHEAD_MS_MAX, HELD_BLOCKS_MAX};
 pub use judgement::{BlockRefusal, Imported};
+pub use presync::{COUNTED_MESSAGES_MAX, COUNTED_PEERS_MAX};
 pub use tree::{Branch, SIDE_BLOCKS_MAX};
 
 use allowance::{Allowance, cost_of};
@@ -34,7 +44,9 @@ use cairn_core::rules::{BlockContext, Executed, MaturedReward, Payment, Totals, 
 use cairn_core::state::State;
 use cairn_core::store::{Advance, ConnectedBlock, Loaded, Store, StoreError};
 use cairn_core::transaction::CheckedTransaction;
+use headers::HeaderTree;
 use held::HeldBlocks;
+use presync::Presync;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use tree::{Entry, Room, Tree};
@@ -51,6 +63,8 @@ pub(crate) struct Chain {
     consensus: Consensus,
     state: State,
     tree: Tree,
+    headers: HeaderTree,
+    presync: Presync,
     held: HeldBlocks,
     invalid: InvalidBlocks,
     pub(crate) allowance: Allowance,
@@ -140,6 +154,8 @@ impl Chain {
             consensus,
             state,
             tree,
+            headers: HeaderTree::default(),
+            presync: Presync::default(),
             held: HeldBlocks::default(),
             invalid: InvalidBlocks::default(),
             allowance: Allowance::default(),
@@ -185,6 +201,16 @@ impl Chain {
         self.tip_header().height
     }
 
+    /// The headers whose blocks are not here.
+    pub(crate) const fn headers(&self) -> &HeaderTree {
+        &self.headers
+    }
+
+    /// The branches whose headers are counted.
+    pub(crate) const fn presync(&self) -> &Presync {
+        &self.presync
+    }
+
     pub(crate) const fn held(&self) -> &HeldBlocks {
         &self.held
     }
@@ -211,8 +237,7 @@ impl Chain {
         }
         if let Source::Outside { now } = source {
             // A block from the future is not judged: the clock that is wrong may be this one.
-            let allowance = self.consensus.future_allowance_ms(header);
-            let until = Timestamp(header.time.0.saturating_sub(allowance));
+            let until = self.consensus.judged_from(header);
             if until > now {
                 return Ok(self.hold(block, until, now));
             }
@@ -315,6 +340,7 @@ impl Chain {
         let (entry, connected) = self.commit(&block, executed.touched);
         store.advance(Advance { fork, connected: vec![connected] }, &mut self.state)?;
         self.tree.push(block.id(), entry);
+        self.headers.take(&block.id());
         self.allowance.earn(block.bytes().len());
         self.prune(store);
         let change = ChainChange {
@@ -338,12 +364,17 @@ impl Chain {
         store: &mut dyn Store,
     ) -> Result<Import, StoreError> {
         let id = block.id();
-        let entry = self.entry_of(block, |_| {});
+        let mut entry = self.entry_of(block, |_| {});
+        if let Some(reach) = self.headers.reach_of(&id) {
+            entry.reach = entry.reach.max(reach);
+        }
         let Some(room) = self.tree.room_for(&entry) else {
             return Ok(Import::refused(BlockRefusal::TooLittleWork { limit: SIDE_BLOCKS_MAX }));
         };
         let is_better = self.is_better(&entry);
-        let cost = if is_better { 0 } else { self.cost_beside(block, source) };
+        // What headers show to win is taken in whatever it costs: else a node whose chain no longer grows
+        // could be kept from the branch that all others are on.
+        let cost = if is_better || self.outweighs_tip(entry.reach) { 0 } else { self.cost_beside(block, source) };
         if cost > self.allowance.left() {
             return Ok(Import::refused(BlockRefusal::TooCheap { found: cost, left: self.allowance.left() }));
         }
@@ -355,6 +386,7 @@ impl Chain {
             self.drop_branch(&worst, store);
         }
         self.tree.insert_side(id, entry);
+        self.headers.take(&id);
         if !is_better {
             return Ok(Import::unchanged(Imported::Side));
         }
@@ -384,8 +416,7 @@ impl Chain {
 
     /// Whether the chain should end in this block.
     fn is_better(&self, candidate: &Entry) -> bool {
-        let tip = self.tree.tip();
-        self.consensus.is_better(candidate.work, tip.work, &tip.header)
+        self.outweighs_tip(candidate.work)
     }
 
     /// What the tree keeps of a block whose parent it has; `complete` hears of the history subtrees.
@@ -415,6 +446,7 @@ impl Chain {
         let connected = ConnectedBlock {
             id: block.id(),
             header: block.header().clone(),
+            seal: block.seal_of_block().clone(),
             transactions: block.transactions().iter().map(CheckedTransaction::id).collect(),
             undo: self.state.commit(),
             touched,
@@ -455,6 +487,7 @@ impl Chain {
     fn condemn(&mut self, id: BlockId, error: BlockError, store: &mut dyn Store) -> BlockRefusal {
         if error.condemns_id() {
             self.invalid.insert(id);
+            self.headers.remove(&id);
             for descendant in self.drop_branch(&id, store) {
                 self.invalid.insert(descendant);
             }
@@ -462,19 +495,24 @@ impl Chain {
         BlockRefusal::Invalid { block: id, error }
     }
 
-    /// Forgets a block beside the chain and all that stands on it; returns their ids.
+    /// Forgets a block beside the chain and all that stands on it, headers too; returns the blocks' ids.
     fn drop_branch(&mut self, first: &BlockId, store: &mut dyn Store) -> Vec<BlockId> {
         let removed = self.tree.remove_with_descendants(first);
         for id in &removed {
             store.forget(id);
+            self.headers.remove_above(id);
         }
         removed
     }
 
     /// Forgets what lies too deep to be undone.
     fn prune(&mut self, store: &mut dyn Store) {
-        for id in self.tree.prune(self.lowest_kept()) {
-            store.forget(&id);
+        let pruned = self.tree.prune(self.lowest_kept());
+        for id in &pruned.beside {
+            store.forget(id);
+        }
+        for id in pruned.chain.iter().chain(&pruned.beside) {
+            self.headers.remove_above(id);
         }
     }
 

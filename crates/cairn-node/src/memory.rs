@@ -3,10 +3,10 @@
 //! It can be told that the disk is full or broken, and it can be opened again as after a crash.
 
 use cairn_core::account::Account;
-use cairn_core::block::{CheckedBlock, Header};
+use cairn_core::block::{CheckedBlock, Header, Seal, SealedBlock, SealedHeader, decode_block};
 use cairn_core::consensus::{Consensus, Parent};
 use cairn_core::hash::{BlockId, StatePath};
-use cairn_core::numbers::Height;
+use cairn_core::numbers::{Height, WorkNonce};
 use cairn_core::state::{State, Undo};
 use cairn_core::store::{Advance, Loaded, Store, StoreError};
 use cairn_core::transaction::CheckedTransaction;
@@ -185,6 +185,26 @@ impl Store for MemoryStore {
         self.check_readable()?;
         let place = usize::try_from(height.0).unwrap_or(usize::MAX);
         Ok(self.chain.get(place).cloned())
+    }
+
+    fn sealed_headers(&self, first: Height, limit: usize) -> Result<Vec<SealedHeader>, StoreError> {
+        self.check_readable()?;
+        let place = usize::try_from(first.0).unwrap_or(usize::MAX);
+        let sealed = self.chain.iter().skip(place).take(limit).map_while(|(id, header)| {
+            // Block 0 is not in the log; its nonce is 0.
+            let Some((_, bytes)) = self.blocks.get(id) else {
+                let seal = Seal::Work { nonce: WorkNonce(0) };
+                return Some(SealedHeader { header: header.clone(), seal });
+            };
+            let SealedBlock { header, seal, .. } = decode_block(bytes).ok()?;
+            Some(SealedHeader { header, seal })
+        });
+        Ok(sealed.collect())
+    }
+
+    fn height_of(&self, id: &BlockId) -> Result<Option<Height>, StoreError> {
+        self.check_readable()?;
+        Ok(self.chain.iter().find(|(found, _)| found == id).map(|(_, header)| header.height))
     }
 
     fn keep_transactions(&mut self, transactions: &[&CheckedTransaction]) -> Result<(), StoreError> {

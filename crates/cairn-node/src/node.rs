@@ -1,11 +1,11 @@
 //! The node: inputs in, effects out.
 
-use crate::chain::{BlockRefusal, Chain, ChainChange, Import, Imported, Source, depth_of};
+use crate::chain::{BlockRefusal, Chain, ChainChange, Import, Imported, PeerKey, Source, depth_of};
 use crate::config::NodeConfig;
 use crate::mempool::{Admission, Arrival, Followed, Mempool, SubmitError, Submitted, View};
 use crate::messages::{Effect, Event, Input, JobId, Outcome, RequestId};
 use crate::producer::Producer;
-use cairn_core::block::{BlockError, CheckedBlock, Seal};
+use cairn_core::block::{BlockError, CheckedBlock, CheckedHeader, Seal};
 use cairn_core::consensus::Consensus;
 use cairn_core::hash::TransactionId;
 use cairn_core::numbers::Timestamp;
@@ -61,6 +61,17 @@ impl Node {
             Input::Restore(transactions) => self.restore(now, transactions, store)?,
             Input::Submit { request, transactions } => self.submit(now, request, transactions, store)?,
             Input::Block { request, block } => self.take_block(now, request, block, store)?,
+            Input::Headers { request, peer, headers } => {
+                return self.take_headers(now, request, peer, &headers, store);
+            }
+            Input::PeerLeft(peer) => {
+                self.chain.forget_peer(peer);
+                return Ok(());
+            }
+            Input::DropHeaders(first) => {
+                self.chain.drop_headers(&first);
+                return Ok(());
+            }
             Input::Sealed { job, extra, seal } => self.take_seal(now, job, extra, seal, store)?,
             Input::Mine { request, blocks } => {
                 if let Err(refusal) = self.producer.owe(request, blocks, &self.chain) {
@@ -198,6 +209,22 @@ impl Node {
         let verdict = self.import(now, Arc::new(block), store)?;
         if let Some(request) = request {
             self.answer(request, Outcome::Block(verdict));
+        }
+        Ok(())
+    }
+
+    /// Takes headers without their blocks. The chain stays as it is, so nothing else follows from them.
+    fn take_headers(
+        &mut self,
+        now: Timestamp,
+        request: Option<RequestId>,
+        peer: PeerKey,
+        headers: &[CheckedHeader],
+        store: &dyn Store,
+    ) -> Result<(), StoreError> {
+        let verdict = self.chain.accept_headers(peer, headers, now, store)?;
+        if let Some(request) = request {
+            self.answer(request, Outcome::Headers(verdict));
         }
         Ok(())
     }

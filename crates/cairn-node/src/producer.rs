@@ -342,7 +342,7 @@ impl Producer {
         SealJob {
             job,
             needs_signature: consensus.seal_needs_signature(),
-            not_before: Timestamp(header.time.0.saturating_sub(consensus.future_allowance_ms(&header))),
+            not_before: consensus.judged_from(&header),
             placeholder_bytes: self.config.placeholder_bytes.map(|bytes| bytes.min(limit)),
             header,
             extra: None,

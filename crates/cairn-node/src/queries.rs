@@ -1,12 +1,12 @@
 //! What a node can tell about itself. All of it is of one moment: between two inputs nothing changes.
 
-use crate::chain::Branch;
+use crate::chain::{BestHeader, Branch, HEADERS_MESSAGE_MAX};
 use crate::mempool::{Ticket, Waits};
 use crate::node::{Node, view_of};
 use crate::producer::MiningStatus;
 use cairn_core::account::{Account, AccountIndex};
 use cairn_core::address::Address;
-use cairn_core::block::Header;
+use cairn_core::block::{Header, SealedHeader};
 use cairn_core::consensus::Consensus;
 use cairn_core::hash::{BlockId, TransactionId};
 use cairn_core::numbers::{Amount, FeeRate, Height, Nonce, Timestamp};
@@ -95,6 +95,12 @@ pub struct StateStatus {
     pub side_blocks: usize,
     /// The number of blocks that wait for their time.
     pub held_blocks: usize,
+    /// The number of headers whose blocks are missing.
+    pub headers: usize,
+    /// In how many branches they are.
+    pub header_branches: usize,
+    /// For how many peers headers are counted that are not kept.
+    pub counted_peers: usize,
 }
 
 impl Node {
@@ -141,6 +147,56 @@ impl Node {
         self.knows_block(id).then(|| self.chain.tree().is_on_chain(id))
     }
 
+    /// The end of the best chain of headers: that of a branch whose bodies are still missing, or the tip.
+    pub fn best_header(&self) -> BestHeader {
+        self.chain.best_header()
+    }
+
+    /// Whether the header of a block is known, with its body or without, down to the undo window.
+    pub fn knows_header(&self, id: &BlockId) -> bool {
+        self.knows_block(id) || self.chain.headers().get(id).is_some()
+    }
+
+    /// The first `limit` blocks whose headers are known and whose bodies are missing, of branches that
+    /// outweigh the tip: those of the best branch first, each branch from its lowest block up. A body is
+    /// taken only when the block below it has been.
+    pub fn wanted(&self, limit: usize) -> Vec<BlockId> {
+        self.chain.wanted(limit)
+    }
+
+    /// What another node needs to find where its chain and the best chain of headers part: ids from the
+    /// end down, ten one by one and then in steps that double, down to block 0; at most
+    /// [`LOCATOR_IDS_MAX`](crate::chain::LOCATOR_IDS_MAX).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`] if the store cannot be read.
+    pub fn locator(&self, store: &dyn Store) -> Result<Vec<BlockId>, StoreError> {
+        self.chain.locator(store)
+    }
+
+    /// The headers of the chain above the first block of a locator that is on it, above block 0 if none
+    /// is: up to `stop` if that is among them, and at most `limit` and
+    /// [`HEADERS_MESSAGE_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`] if the store cannot be read.
+    pub fn headers_after(
+        &self,
+        locator: &[BlockId],
+        stop: Option<&BlockId>,
+        limit: usize,
+        store: &dyn Store,
+    ) -> Result<Vec<SealedHeader>, StoreError> {
+        let fork = self.chain.find_fork(locator, store)?;
+        let mut headers = store.sealed_headers(fork.next(), limit.min(HEADERS_MESSAGE_MAX))?;
+        // The id of a header stands in the next one.
+        let place = headers.iter().position(|header| stop == Some(&header.header.parent));
+        headers.truncate(place.unwrap_or(usize::MAX));
+        Ok(headers)
+    }
+
     /// Where an account stands in the order in which accounts were created, and what it is after the
     /// tip; none if there is none.
     pub fn account_index(&self, address: &Address) -> Option<(AccountIndex, Account)> {
@@ -184,6 +240,9 @@ impl Node {
             memory_bytes: state.memory_bytes(),
             side_blocks: self.chain.tree().side_len(),
             held_blocks: self.chain.held().len(),
+            headers: self.chain.headers().len(),
+            header_branches: self.chain.headers().branches_len(),
+            counted_peers: self.chain.presync().len(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Builders for the tests of this crate: a network, keys, transactions, and a node with a pretend
 //! clock, a store in memory and a sealer that tries nonces.
 
-use crate::chain::{BlockRefusal, Imported, context_of};
+use crate::chain::{BlockRefusal, HeadersRefusal, HeadersVerdict, Imported, PeerKey, context_of};
 use crate::config::{MiningConfig, MiningMode, NodeConfig};
 use crate::memory::MemoryStore;
 use crate::mempool::{SubmitError, Submitted};
@@ -11,7 +11,7 @@ use crate::producer::{MineRefusal, SealJob};
 use cairn_core::account::Account;
 use cairn_core::address::{Address, AddressPrefix};
 use cairn_core::block::{
-    self, BLOCK_VERSION, BlockError, CheckedBlock, Header, Seal, UnsealedBlock, block_id, extra_hash,
+    self, BLOCK_VERSION, BlockError, CheckedBlock, CheckedHeader, Header, Seal, UnsealedBlock, block_id, extra_hash,
 };
 use cairn_core::consensus::{Consensus, Parent, seal_message};
 use cairn_core::hash::{BlockId, CertificateHash, HistoryRoot, MerkleRoot, StateRoot, TransactionId};
@@ -384,6 +384,33 @@ impl Bench {
     pub(crate) fn import_bytes(&mut self, bytes: &Arc<[u8]>) -> Result<Imported, BlockRefusal> {
         let block = self.check(bytes).unwrap();
         self.import(block)
+    }
+
+    /// Takes headers as a peer sends them.
+    pub(crate) fn accept(
+        &mut self,
+        peer: u64,
+        headers: &[CheckedHeader],
+    ) -> Result<HeadersVerdict, HeadersRefusal> {
+        let request = self.request();
+        let (peer, headers) = (PeerKey(peer), headers.to_vec());
+        self.handle(Input::Headers { request: Some(request), peer, headers });
+        match self.take_answer(request) {
+            Some(Outcome::Headers(verdict)) => verdict,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The headers of the chain above a height, as a peer would check them.
+    pub(crate) fn headers_above(&self, height: u64) -> Vec<CheckedHeader> {
+        use cairn_core::store::Store as _;
+        let sealed = self.store.sealed_headers(Height(height + 1), usize::MAX).unwrap();
+        sealed.into_iter().map(|header| header.check(&self.network.consensus).unwrap()).collect()
+    }
+
+    /// The bytes of the chain above a height.
+    pub(crate) fn blocks_above(&self, height: u64) -> Vec<Arc<[u8]>> {
+        self.headers_above(height).iter().map(|header| self.bytes(&header.id())).collect()
     }
 
     pub(crate) fn check(&self, bytes: &Arc<[u8]>) -> Result<CheckedBlock, BlockError> {

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod chain;
+mod headers;
 mod mempool;
 mod mining;
 mod network;

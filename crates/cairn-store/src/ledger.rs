@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
-use cairn_core::block::{CheckedBlock, Header};
-use cairn_core::codec::Encode as _;
+use cairn_core::block::{CheckedBlock, HEADER_BYTES, Header, SealedHeader};
+use cairn_core::codec::{Encode as _, decode_exact};
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::Height;
 use cairn_core::state::{State, Undo};
@@ -51,7 +51,7 @@ use tables::HeaderRow;
 pub use tables::Sizes;
 
 /// The version of the directory: the database and what the logs hold.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// How a ledger is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ pub struct Ledger {
     /// Blocks appended since the last flush, on any branch.
     appended: Vec<(BlockId, Position)>,
     /// Kept blocks that are not on the chain.
-    side: BTreeMap<BlockId, (Header, Position)>,
+    side: BTreeMap<BlockId, HeaderRow>,
     accounts: AccountsWriter,
     /// The end of the last block of the log that was taken over.
     noted_end: Position,
@@ -197,7 +197,8 @@ impl Ledger {
         self.noted_end = position.behind_record(block.bytes().len());
         self.overlay.append(id, position);
         self.appended.push((id, position));
-        self.side.insert(id, (block.header().clone(), position));
+        let SealedHeader { header, seal } = block.to_sealed_header();
+        self.side.insert(id, HeaderRow { id, header, seal, position, accounts: 0 });
         self.unshown.push(Step::Appended(id, position));
     }
 
@@ -209,12 +210,12 @@ impl Ledger {
         self.accounts.shrink_to(accounts);
 
         for row in self.leaving(advance.fork)? {
-            self.side.insert(row.id, (row.header, row.position));
+            self.side.insert(row.id, HeaderRow { accounts: 0, ..row });
         }
         let mut joined = Vec::with_capacity(advance.connected.len());
         for connected in advance.connected {
             let id = connected.id;
-            let kept = self.side.remove(&id).map(|(_, position)| position);
+            let kept = self.side.remove(&id).map(|row| row.position);
             let position = kept.expect("a block is appended before it joins the chain");
             accounts += connected.undo.created;
             joined.push(Arc::new(Recent::new(connected, position, accounts)));
@@ -226,7 +227,7 @@ impl Ledger {
         self.unshown.push(Step::Advanced(advance.fork, joined));
         let tip = self.overlay.tip();
         let lowest = tip.0.saturating_sub(self.settings.undo_window);
-        self.side.retain(|_, (header, _)| header.height.0 >= lowest);
+        self.side.retain(|_, row| row.header.height.0 >= lowest);
 
         let (transactions, blocks) = self.overlay.weight();
         let Settings { flush_transactions, flush_blocks, .. } = self.settings;
@@ -269,21 +270,11 @@ impl Ledger {
             blocks: self.overlay.blocks(),
             accounts,
             appended: std::mem::take(&mut self.appended),
-            side: self.side_rows(),
+            side: self.side.values().cloned().collect(),
             log_end: self.noted_end,
             undo_window: self.settings.undo_window,
         }));
         self.overlay.begin_flush();
-    }
-
-    fn side_rows(&self) -> Vec<HeaderRow> {
-        let row = |(id, (header, position)): (&BlockId, &(Header, Position))| HeaderRow {
-            id: *id,
-            header: header.clone(),
-            position: *position,
-            accounts: 0,
-        };
-        self.side.iter().map(row).collect()
     }
 
     /// Hands the prepared job to the writer of the database. The log is durable now.
@@ -392,6 +383,33 @@ impl Store for Ledger {
         }
         let row = self.shared.read(|transaction| tables::header(transaction, height)).map_err(failure)?;
         Ok(Some((row.id, row.header)))
+    }
+
+    fn sealed_headers(&self, first: Height, limit: usize) -> Result<Vec<SealedHeader>, Failure> {
+        let Some(more) = limit.checked_sub(1).and_then(|more| u64::try_from(more).ok()) else {
+            return Ok(Vec::new());
+        };
+        let last = Height(first.0.saturating_add(more)).min(self.overlay.tip());
+        // What the database holds, then what it lacks.
+        let stored_last = last.min(self.overlay.valid());
+        let mut rows = Vec::new();
+        if first <= stored_last {
+            rows = self
+                .shared
+                .read(|transaction| tables::headers(transaction, first, stored_last))
+                .map_err(failure)?;
+        }
+        let recent = (first.max(stored_last.next()).0..=last.0).map(Height);
+        rows.extend(recent.filter_map(|height| self.overlay.get(height)).map(|recent| HeaderRow::of(recent)));
+        Ok(rows.into_iter().map(HeaderRow::into_sealed_header).collect())
+    }
+
+    fn height_of(&self, id: &BlockId) -> Result<Option<Height>, Failure> {
+        let Some(bytes) = self.block(id)? else { return Ok(None) };
+        let header: Option<Header> = bytes.get(..HEADER_BYTES).and_then(|bytes| decode_exact(bytes).ok());
+        let height = header.ok_or_else(|| failure(StoreError::Row { table: "ids" }))?.height;
+        let on_chain = self.header(height)?;
+        Ok(on_chain.filter(|(found, _)| found == id).map(|_| height))
     }
 
     fn keep_transactions(&mut self, transactions: &[&CheckedTransaction]) -> Result<(), Failure> {

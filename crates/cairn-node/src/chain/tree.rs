@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) next: Parent,
     /// The work of all blocks from block 0 to it.
     pub(crate) work: Work,
+    /// The work that its branch was shown to reach, by headers above it; no less than its own.
+    pub(super) reach: Work,
 }
 
 /// Where a new block beside the chain goes.
@@ -43,6 +45,15 @@ pub(super) enum Room {
     Free,
     /// In the place of a block with less work.
     InPlaceOf(BlockId),
+}
+
+/// The blocks that lie too deep to be undone now.
+#[derive(Debug, Default)]
+pub(super) struct Pruned {
+    /// Those of the chain.
+    pub(super) chain: Vec<BlockId>,
+    /// Those of branches that left the chain there.
+    pub(super) beside: Vec<BlockId>,
 }
 
 /// Recent blocks, on the chain and beside it.
@@ -69,7 +80,7 @@ impl Entry {
     ) -> Self {
         let next = consensus.parent_of_next(&header, id, parent, complete);
         let work = work_of(&next.history);
-        Self { header, next, work }
+        Self { header, next, work, reach: work }
     }
 }
 
@@ -159,15 +170,15 @@ impl Tree {
         (self.entry(&id).header.height, path)
     }
 
-    /// Whether there is room beside the chain, or a block with less work to give way.
+    /// Whether there is room beside the chain, or a block whose branch reaches less work to give way.
     pub(super) fn room_for(&self, new: &Entry) -> Option<Room> {
         if self.side.len() < SIDE_BLOCKS_MAX {
             return Some(Room::Free);
         }
         // Its parent would be the ancestor of a better block.
         let others = self.leaves().filter(|(id, _)| **id != new.header.parent);
-        let (id, worst) = others.min_by_key(|(_, entry)| entry.work)?;
-        (worst.work < new.work).then_some(Room::InPlaceOf(*id))
+        let (id, worst) = others.min_by_key(|(_, entry)| entry.reach)?;
+        (worst.reach < new.reach).then_some(Room::InPlaceOf(*id))
     }
 
     /// Adds a block at the end of the chain.
@@ -180,6 +191,19 @@ impl Tree {
     pub(super) fn insert_side(&mut self, id: BlockId, entry: Entry) {
         self.entries.insert(id, entry);
         self.side.insert(id);
+    }
+
+    /// Notes that headers above a block, which may be on the chain, show how much work its branch reaches.
+    ///
+    /// Where such headers are dropped the note stays: it was worked for, and decides only who gives way.
+    pub(super) fn raise_reach(&mut self, id: &BlockId, reach: Work) {
+        let mut next = *id;
+        while self.side.contains(&next)
+            && let Some(entry) = self.entries.get_mut(&next).filter(|entry| entry.reach < reach)
+        {
+            entry.reach = reach;
+            next = entry.header.parent;
+        }
     }
 
     /// Takes the chain to the end of `path`, whose first block stands on the block at `fork`.
@@ -207,19 +231,19 @@ impl Tree {
         removed
     }
 
-    /// Removes the chain below `lowest`, and the branches that leave it there; returns the ids of the
-    /// latter's blocks.
-    pub(super) fn prune(&mut self, lowest: Height) -> Vec<BlockId> {
-        let mut removed = Vec::new();
+    /// Removes the chain below `lowest`, and the branches that leave it there.
+    pub(super) fn prune(&mut self, lowest: Height) -> Pruned {
+        let mut pruned = Pruned::default();
         while self.lowest < lowest && self.chain.len() > 1 {
             let id = self.chain.pop_front().expect("the chain is never empty");
             self.lowest = self.lowest.next();
             for beside in self.children_beside(&id) {
-                removed.extend(self.remove_with_descendants(&beside));
+                pruned.beside.extend(self.remove_with_descendants(&beside));
             }
             self.entries.remove(&id);
+            pruned.chain.push(id);
         }
-        removed
+        pruned
     }
 
     fn entry(&self, id: &BlockId) -> &Entry {

@@ -137,7 +137,7 @@ fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Res
         overlay,
         unshown: Vec::new(),
         appended: Vec::new(),
-        side: side.into_iter().map(|row| (row.id, (row.header, row.position))).collect(),
+        side: side.into_iter().map(|row| (row.id, row)).collect(),
         accounts: AccountsWriter::new(tip.flush, tip.accounts),
         noted_end: tip.log_end,
         prepared: None,
@@ -206,6 +206,7 @@ fn write_genesis(
     let recent = Recent {
         id,
         header: header.clone(),
+        seal: genesis.block().seal.clone(),
         position: first,
         accounts: state.len(),
         undo: Undo::default(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use cairn_core::account::AccountIndex;
-use cairn_core::block::Header;
+use cairn_core::block::{Header, Seal};
 use cairn_core::hash::{BlockId, TransactionId};
 use cairn_core::history::HistoryNode;
 use cairn_core::numbers::Height;
@@ -18,6 +18,7 @@ use crate::log::Position;
 pub(super) struct Recent {
     pub(super) id: BlockId,
     pub(super) header: Header,
+    pub(super) seal: Seal,
     pub(super) position: Position,
     /// How many accounts there are after the block.
     pub(super) accounts: u32,
@@ -38,14 +39,14 @@ pub(super) fn id_prefix(id: &TransactionId) -> u64 {
 
 impl Recent {
     pub(super) fn new(connected: ConnectedBlock, position: Position, accounts: u32) -> Self {
-        let ConnectedBlock { id, header, transactions, undo, touched, history } = connected;
+        let ConnectedBlock { id, header, seal, transactions, undo, touched, history } = connected;
         let mut transactions: Vec<(u64, u32)> = transactions.iter().map(id_prefix).zip(0..).collect();
         transactions.sort_unstable();
         let mut touched: Vec<(AccountIndex, u32)> =
             touched.into_iter().map(|(place, account)| (account, place)).collect();
         touched.sort_unstable();
         touched.dedup();
-        Self { id, header, position, accounts, undo, transactions, touched, history }
+        Self { id, header, seal, position, accounts, undo, transactions, touched, history }
     }
 }
 

@@ -3,10 +3,10 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `tip` | – | format, identity, height, id, end of the log, flush, number of accounts |
-//! | `headers` | height | header, id, place in the log, number of accounts |
+//! | `headers` | height | header, seal, id, place in the log, number of accounts |
 //! | `undo` | height | what takes the state back from the block |
 //! | `history` | level, index | a complete subtree of the history tree |
-//! | `side` | id | header and place in the log of a block that is not on the chain |
+//! | `side` | id | header, seal and place in the log of a block that is not on the chain |
 //! | `ids` | runs | block id and place in the log |
 //! | `transactions` | runs | first eight bytes of a transaction id, height, place in the block |
 //! | `touched` | runs | account, height, place in the block |
@@ -19,7 +19,7 @@
 //! reads compares them with the chain.
 
 use cairn_core::account::AccountIndex;
-use cairn_core::block::Header;
+use cairn_core::block::{Header, Seal, SealedHeader};
 use cairn_core::codec::{Encode as _, decode_exact};
 use cairn_core::hash::BlockId;
 use cairn_core::history::HistoryNode;
@@ -142,18 +142,22 @@ pub(super) fn header(transaction: &ReadTransaction, height: Height) -> Result<He
     row.and_then(|row| HeaderRow::from_bytes(&row)).ok_or(StoreError::Row { table: "headers" })
 }
 
-/// The rows of `headers` from `first` to `last`.
+/// The rows of `headers` from `first` to `last`, at heights at which the database stands for blocks.
 pub(super) fn headers(
     transaction: &ReadTransaction,
     first: Height,
     last: Height,
 ) -> Result<Vec<HeaderRow>, StoreError> {
-    let Some(table) = open_table(transaction, HEADERS)? else { return Ok(Vec::new()) };
+    let damaged = || StoreError::Row { table: "headers" };
+    let table = open_table(transaction, HEADERS)?.ok_or_else(damaged)?;
     let mut headers = Vec::new();
     let mut rows = contain(|| table.range(first.0..=last.0))?;
-    while let Some((height, row)) = row::next(&mut rows, |height, row| (height, row.to_vec()))? {
+    // Damage above a row can hide it: each height has one.
+    for expected in first.0..=last.0 {
+        let row = row::next(&mut rows, |height, row| (height, row.to_vec()))?;
+        let (height, row) = row.filter(|(height, _)| *height == expected).ok_or_else(damaged)?;
         let row = row::open("headers", &height.to_le_bytes(), &row)?;
-        headers.push(HeaderRow::from_bytes(row).ok_or(StoreError::Row { table: "headers" })?);
+        headers.push(HeaderRow::from_bytes(row).ok_or_else(damaged)?);
     }
     Ok(headers)
 }
@@ -163,6 +167,7 @@ pub(super) fn headers(
 pub(super) struct HeaderRow {
     pub(super) id: BlockId,
     pub(super) header: Header,
+    pub(super) seal: Seal,
     pub(super) position: Position,
     /// How many accounts there are after the block; 0 for a block that is not on the chain.
     pub(super) accounts: u32,
@@ -170,12 +175,18 @@ pub(super) struct HeaderRow {
 
 impl HeaderRow {
     pub(super) fn of(recent: &Recent) -> Self {
-        let Recent { id, header, position, accounts, .. } = recent;
-        Self { id: *id, header: header.clone(), position: *position, accounts: *accounts }
+        let Recent { id, header, seal, position, accounts, .. } = recent;
+        let (header, seal) = (header.clone(), seal.clone());
+        Self { id: *id, header, seal, position: *position, accounts: *accounts }
+    }
+
+    pub(super) fn into_sealed_header(self) -> SealedHeader {
+        SealedHeader { header: self.header, seal: self.seal }
     }
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut row = self.header.to_bytes();
+        row.extend(self.seal.to_bytes());
         row.extend(self.id.0);
         row.extend(self.position.to_bytes());
         row.extend(self.accounts.to_le_bytes());
@@ -186,9 +197,11 @@ impl HeaderRow {
         let (row, accounts) = row.split_last_chunk()?;
         let (row, position) = row.split_last_chunk()?;
         let (row, id) = row.split_last_chunk()?;
+        let SealedHeader { header, seal } = decode_exact(row).ok()?;
         Some(Self {
             id: BlockId(*id),
-            header: decode_exact(row).ok()?,
+            header,
+            seal,
             position: Position::from_bytes(*position),
             accounts: u32::from_le_bytes(*accounts),
         })

@@ -187,6 +187,7 @@ impl Chain {
         let connected = ConnectedBlock {
             id: block.id(),
             header: block.header().clone(),
+            seal: block.seal_of_block().clone(),
             transactions: block.transactions().iter().map(CheckedTransaction::id).collect(),
             undo,
             touched: executed.touched,
