@@ -471,7 +471,9 @@ mod tests {
         tree.insert(least, work);
         let (end, entry) = branch_on(&network, &genesis, 10, 2).pop().unwrap();
         assert_eq!(tree.make_room(&end, 1, work), 1);
-        tree.insert(branch_on(&network, &entry.next, 12, 1), work);
+        let more = branch_on(&network, &entry.next, 12, 1);
+        let beyond = work_of(&more);
+        tree.insert(more, beyond);
         assert_eq!(tree.branches_len(), HEADER_BRANCHES_MAX);
         check(&tree);
     }
