@@ -58,6 +58,16 @@ pub enum StoreError {
         /// The newest format this program reads.
         supported: u32,
     },
+    /// An older version of the program wrote the database. It is built again from the log.
+    #[error("{} has format {found}, this program builds {supported} from the log", path.display())]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+        /// The format that this program reads and writes.
+        supported: u32,
+    },
     /// Bytes that had been stored safely are missing or changed. Nothing was repaired by guess.
     #[error("{} is damaged at byte {offset}: {damage}", path.display())]
     Damaged {

@@ -50,7 +50,7 @@ pub use reader::{Block, PastAccount, Place, Reader};
 use tables::HeaderRow;
 pub use tables::Sizes;
 
-/// The version of the directory: the database and what the logs hold.
+/// The version of the database. Where it is raised, databases of older versions are built again.
 pub const FORMAT: u32 = 2;
 
 /// How a ledger is kept.
@@ -118,6 +118,9 @@ pub struct Ledger {
     prepared: Option<Box<Job>>,
     /// The id of the tip.
     tip_id: BlockId,
+    /// The lowest block that the database can undo once it stands for the tip. It never sinks: what was
+    /// removed is not there again where the undo window grows, or where the chain becomes shorter.
+    undo_first: Height,
     flusher: Flusher,
 }
 
@@ -264,6 +267,8 @@ impl Ledger {
     /// Gathers what the database lacks. The job waits until the log is durable.
     fn prepare_flush(&mut self, state: &mut State) {
         let accounts = self.accounts.write(state);
+        let lowest = Height(self.overlay.tip().0.saturating_sub(self.settings.undo_window));
+        self.undo_first = self.undo_first.max(lowest.next());
         self.prepared = Some(Box::new(Job {
             tip: self.overlay.tip(),
             tip_id: self.tip_id,
@@ -272,7 +277,7 @@ impl Ledger {
             appended: std::mem::take(&mut self.appended),
             side: self.side.values().cloned().collect(),
             log_end: self.noted_end,
-            undo_window: self.settings.undo_window,
+            undo_first: self.undo_first,
         }));
         self.overlay.begin_flush();
     }

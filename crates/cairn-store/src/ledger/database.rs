@@ -10,7 +10,9 @@ use std::sync::Arc;
 use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
 use crate::backend::{DatabaseFile, Disk};
+use super::tables;
 use crate::error::StoreError;
+use crate::log::Position;
 use crate::row::contain;
 
 /// The file of the database.
@@ -87,6 +89,16 @@ impl Drop for Database {
 pub(super) fn is_marked(disk: &dyn Disk) -> Result<bool, StoreError> {
     let names = disk.list().map_err(|source| StoreError::io("list", disk.path(), source))?;
     Ok(names.iter().any(|name| name == MARK))
+}
+
+/// Up to where a database of the network stood for the log, if it can still say so: it may be damaged
+/// anywhere, and is of no other use any more.
+pub(super) fn read_log_end(disk: &Arc<dyn Disk>, cache_bytes: usize, identity: [u8; 32]) -> Option<Position> {
+    // To open one that is not there would be to make it.
+    disk.open(FILE).ok()?;
+    let database = Database::open(disk, cache_bytes).ok()?;
+    let origin = database.read(tables::origin).ok()??;
+    (origin.identity == identity).then_some(origin.log_end)
 }
 
 /// Removes a damaged database; the log has everything.

@@ -33,7 +33,8 @@ pub(super) struct Job {
     /// Up to where the log led to this tip: what follows is replayed on it after a crash. Durable when
     /// the job is started.
     pub(super) log_end: Position,
-    pub(super) undo_window: u64,
+    /// The lowest block that can be undone.
+    pub(super) undo_first: Height,
 }
 
 /// The job that was written; or why it was not, and the job.

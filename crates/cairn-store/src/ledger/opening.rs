@@ -17,7 +17,7 @@ use super::accounts::{AccountRows, AccountsReader, AccountsWriter, encode_all};
 use super::database::{self, Database};
 use super::flusher::{Flusher, Job};
 use super::overlay::{Overlay, Recent};
-use super::tables::{self, Tip};
+use super::tables::{self, Origin, Tip};
 use super::{FORMAT, Ledger, Settings, Shared};
 use crate::backend::Disk;
 use crate::error::{Damage, StoreError};
@@ -50,6 +50,8 @@ pub enum Rebuilt {
     Missing,
     /// It could not be read, or its accounts did not have the root of its tip.
     Damaged,
+    /// An older release wrote it, in another format.
+    Older,
 }
 
 impl Ledger {
@@ -61,37 +63,55 @@ impl Ledger {
     /// [`StoreError::Damaged`] where the log is not what was written; or the disk fails.
     pub fn open(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Result<Opened, StoreError> {
         // A cache that cannot be read is thrown away; the log has everything.
+        let mut rebuilt = Rebuilt::Damaged;
         if !database::is_marked(&**disk)? {
             match open_once(disk, genesis, settings) {
+                Err(StoreError::OlderFormat { .. }) => rebuilt = Rebuilt::Older,
                 Err(error) if error.is_damaged_database() => {}
                 outcome => return outcome,
             }
         }
         // Another network's or a newer release's database is not ours to throw away.
+        let identity = genesis.identity().0;
         for name in ["blocks", "mempool"] {
-            let log = disk.directory(name).map_err(|source| StoreError::io("open", disk.path(), source))?;
-            refuse_foreign(&log, name, genesis.identity().0)?;
+            refuse_foreign(&directory(disk, name)?, name, identity)?;
+        }
+        // Nothing but the database knows of a record that the log lost whole: a log that ends before
+        // what it stands for is reported while that can still be known, and at each further start.
+        if let Some(log_end) = database::read_log_end(disk, settings.cache_bytes, identity) {
+            let (blocks, _) =
+                Log::open(directory(disk, "blocks")?, "blocks", identity, settings.log, Some(log_end))?;
+            check_end(&blocks, log_end)?;
         }
         database::remove(&**disk)?;
         let mut opened = open_once(disk, genesis, settings)?;
-        opened.rebuilt = Some(Rebuilt::Damaged);
+        opened.rebuilt = Some(rebuilt);
         Ok(opened)
     }
 }
 
+fn directory(disk: &Arc<dyn Disk>, name: &str) -> Result<Arc<dyn Disk>, StoreError> {
+    disk.directory(name).map_err(|source| StoreError::io("open", disk.path(), source))
+}
+
+/// Refuses a log that ends before what the database stands for.
+fn check_end(blocks: &Log, expected: Position) -> Result<(), StoreError> {
+    let found = blocks.end();
+    if expected > found { Err(StoreError::LogBehind { found, expected }) } else { Ok(()) }
+}
+
 fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Result<Opened, StoreError> {
     let identity = genesis.identity().0;
-    let fail = |source| StoreError::io("open", disk.path(), source);
-    let blocks = disk.directory("blocks").map_err(fail)?;
-    let mempool = disk.directory("mempool").map_err(fail)?;
+    let blocks = directory(disk, "blocks")?;
+    let mempool = directory(disk, "mempool")?;
     // To open the database after a crash is to repair it, which only its own release may do.
     refuse_foreign(&blocks, "blocks", identity)?;
     refuse_foreign(&mempool, "mempool", identity)?;
     let database = Database::open(disk, settings.cache_bytes)?;
-    let tip = database.read(tables::tip)?;
-    if let Some(tip) = &tip {
-        check_tip(&**disk, tip, identity)?;
+    if let Some(origin) = database.read(tables::origin)? {
+        check_origin(&**disk, origin, identity)?;
     }
+    let tip = database.read(tables::tip)?;
 
     let log_end = tip.map(|tip| tip.log_end);
     let (mut blocks, opened_blocks) = Log::open(blocks, "blocks", identity, settings.log, log_end)?;
@@ -107,13 +127,11 @@ fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Res
     let (tip, rebuilt) = match tip {
         Some(tip) => (tip, None),
         None => {
-            let tip = write_genesis(&database, genesis, &consensus, &blocks, first, settings)?;
+            let tip = write_genesis(&database, genesis, &consensus, &blocks, first)?;
             (tip, (!is_new).then_some(Rebuilt::Missing))
         }
     };
-    if tip.log_end > blocks.end() {
-        return Err(StoreError::LogBehind { found: blocks.end(), expected: tip.log_end });
-    }
+    check_end(&blocks, tip.log_end)?;
     let loaded = database.read(|transaction| load(transaction, &tip, genesis, settings.undo_window))?;
     let side = database.read(tables::side)?;
 
@@ -142,6 +160,7 @@ fn open_once(disk: &Arc<dyn Disk>, genesis: &Genesis, settings: Settings) -> Res
         noted_end: tip.log_end,
         prepared: None,
         tip_id: tip.id,
+        undo_first: tip.undo_first,
         flusher,
     };
     let torn = [opened_blocks.torn, opened_mempool.torn];
@@ -162,13 +181,16 @@ fn split_transactions(record: &[u8], transactions: &mut Vec<Vec<u8>>) {
     }
 }
 
-fn check_tip(disk: &dyn Disk, tip: &Tip, identity: [u8; 32]) -> Result<(), StoreError> {
+fn check_origin(disk: &dyn Disk, origin: Origin, identity: [u8; 32]) -> Result<(), StoreError> {
     let path = disk.path().join(database::FILE);
-    if tip.format > FORMAT {
-        return Err(StoreError::NewerFormat { path, found: tip.format, supported: FORMAT });
+    if origin.format > FORMAT {
+        return Err(StoreError::NewerFormat { path, found: origin.format, supported: FORMAT });
     }
-    if tip.identity != identity {
-        return Err(StoreError::WrongNetwork { path, found: tip.identity, expected: identity });
+    if origin.identity != identity {
+        return Err(StoreError::WrongNetwork { path, found: origin.identity, expected: identity });
+    }
+    if origin.format < FORMAT {
+        return Err(StoreError::OlderFormat { path, found: origin.format, supported: FORMAT });
     }
     Ok(())
 }
@@ -196,7 +218,6 @@ fn write_genesis(
     consensus: &Consensus,
     blocks: &Log,
     first: Position,
-    settings: Settings,
 ) -> Result<Tip, StoreError> {
     let header = &genesis.block().header;
     let id = *genesis.identity();
@@ -224,7 +245,7 @@ fn write_genesis(
         appended: vec![(id, first)],
         side: Vec::new(),
         log_end: second.map_or_else(|| blocks.end(), |(position, _)| position),
-        undo_window: settings.undo_window,
+        undo_first: Height::GENESIS.next(),
     };
     database.write(|transaction| tables::write(transaction, &job, id.0))?;
     Ok(Tip {
@@ -235,6 +256,7 @@ fn write_genesis(
         log_end: job.log_end,
         flush: 0,
         accounts: job.accounts.count,
+        undo_first: job.undo_first,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `tip` | – | format, identity, height, id, end of the log, flush, number of accounts |
+//! | `tip` | – | format, identity, height, id, end of the log, flush, number of accounts, first undo |
 //! | `headers` | height | header, seal, id, place in the log, number of accounts |
 //! | `undo` | height | what takes the state back from the block |
 //! | `history` | level, index | a complete subtree of the history tree |
@@ -14,6 +14,9 @@
 //!
 //! Every row but those of accounts ends with a checksum of its key and its value (see
 //! [`row`](crate::row)); the accounts of a start are compared with the state root of its tip.
+//!
+//! Damage in a page above a row can hide the row from whoever looks for it. So a row that must be there
+//! is asked for by its key, and that of `tip` says from which height on `undo` has one for each block.
 //!
 //! Rows above the tip, and index entries of blocks that left the chain, may be left over; whoever
 //! reads compares them with the chain.
@@ -65,10 +68,32 @@ pub(super) struct Tip {
     pub(super) log_end: Position,
     pub(super) flush: u64,
     pub(super) accounts: u32,
+    /// The lowest block that can be undone.
+    pub(super) undo_first: Height,
+}
+
+/// What the database says of itself in every format: who wrote it, and up to where in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) format: u32,
+    pub(super) identity: [u8; 32],
+    pub(super) log_end: Position,
+}
+
+impl Origin {
+    /// Reads the beginning of the row of `tip`, which is the same in every format.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (format, bytes) = bytes.split_first_chunk()?;
+        let (identity, bytes) = bytes.split_first_chunk()?;
+        let (_, bytes) = bytes.split_first_chunk::<{ 8 + 32 }>()?;
+        let (log_end, _) = bytes.split_first_chunk()?;
+        let (format, log_end) = (u32::from_le_bytes(*format), Position::from_bytes(*log_end));
+        Some(Self { format, identity: *identity, log_end })
+    }
 }
 
 impl Tip {
-    const BYTES: usize = 4 + 32 + 8 + 32 + Position::BYTES + 8 + 4;
+    const BYTES: usize = 4 + 32 + 8 + 32 + Position::BYTES + 8 + 4 + 8;
 
     fn to_bytes(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(Self::BYTES);
@@ -79,6 +104,7 @@ impl Tip {
         bytes.extend(self.log_end.to_bytes());
         bytes.extend(self.flush.to_le_bytes());
         bytes.extend(self.accounts.to_le_bytes());
+        bytes.extend(self.undo_first.0.to_le_bytes());
         bytes
     }
 
@@ -89,7 +115,8 @@ impl Tip {
         let (id, bytes) = bytes.split_first_chunk()?;
         let (log_end, bytes) = bytes.split_first_chunk()?;
         let (flush, bytes) = bytes.split_first_chunk()?;
-        let (accounts, rest) = bytes.split_first_chunk()?;
+        let (accounts, bytes) = bytes.split_first_chunk()?;
+        let (undo_first, rest) = bytes.split_first_chunk()?;
         rest.is_empty().then_some(Self {
             format: u32::from_le_bytes(*format),
             identity: *identity,
@@ -98,6 +125,7 @@ impl Tip {
             log_end: Position::from_bytes(*log_end),
             flush: u64::from_le_bytes(*flush),
             accounts: u32::from_le_bytes(*accounts),
+            undo_first: Height(u64::from_le_bytes(*undo_first)),
         })
     }
 }
@@ -128,6 +156,12 @@ fn get<'k, K: redb::Key + 'static>(
     let Some(table) = open_table(transaction, definition)? else { return Ok(None) };
     let row = contain(|| Ok::<_, redb::StorageError>(table.get(key)?.map(|row| row.value().to_vec())))?;
     row.map(|row| row::open(name, key_bytes, &row).map(<[u8]>::to_vec)).transpose()
+}
+
+/// What the database says of itself, whatever its format; none if it is new.
+pub(super) fn origin(transaction: &ReadTransaction) -> Result<Option<Origin>, StoreError> {
+    let Some(row) = get(transaction, TIP, "tip", (), &[])? else { return Ok(None) };
+    Origin::from_bytes(&row).map(Some).ok_or(StoreError::Row { table: "tip" })
 }
 
 /// What the database stands for; none if it is new.
@@ -215,10 +249,11 @@ pub(super) fn position(transaction: &ReadTransaction, id: &BlockId) -> Result<Op
     Ok(position.map(|position| Position::from_bytes(*position)))
 }
 
-/// What takes the state back from the block at a height.
+/// What takes the state back from the block at a height; none below the lowest that can be undone.
 pub(super) fn undo(transaction: &ReadTransaction, height: Height) -> Result<Option<Undo>, StoreError> {
     let Some(row) = get(transaction, UNDO, "undo", height.0, &height.0.to_le_bytes())? else {
-        return Ok(None);
+        let tip = tip(transaction)?.ok_or(StoreError::Row { table: "tip" })?;
+        return if height < tip.undo_first { Ok(None) } else { Err(StoreError::Row { table: "undo" }) };
     };
     Undo::from_stored_bytes(&row).map(Some).map_err(|_| StoreError::Row { table: "undo" })
 }
@@ -359,6 +394,7 @@ pub(super) fn write(transaction: &WriteTransaction, job: &Job, identity: [u8; 32
         log_end: job.log_end,
         flush: rows.flush,
         accounts: rows.count,
+        undo_first: job.undo_first,
     };
     let mut table = contain(|| transaction.open_table(TIP))?;
     insert(&mut table, (), &[], tip.to_bytes())
@@ -379,11 +415,10 @@ fn write_blocks(transaction: &WriteTransaction, job: &Job) -> Result<(), StoreEr
     let mut headers = contain(|| transaction.open_table(HEADERS))?;
     let mut undo = contain(|| transaction.open_table(UNDO))?;
     let mut history = contain(|| transaction.open_table(HISTORY))?;
-    let lowest = job.tip.0.saturating_sub(job.undo_window);
     for (height, block) in &job.blocks {
         let key = height.0.to_le_bytes();
         insert(&mut headers, height.0, &key, HeaderRow::of(block).to_bytes())?;
-        if height.0 > lowest {
+        if *height >= job.undo_first {
             insert(&mut undo, height.0, &key, block.undo.to_stored_bytes())?;
         }
         for (level, node) in (0u8..).zip(&block.history) {
@@ -391,7 +426,7 @@ fn write_blocks(transaction: &WriteTransaction, job: &Job) -> Result<(), StoreEr
             insert(&mut history, (level, index), &history_key(level, index), node.to_bytes())?;
         }
     }
-    contain(|| undo.retain_in(..=lowest, |_, _| false))
+    contain(|| undo.retain_in(..job.undo_first.0, |_, _| false))
 }
 
 fn write_indexes(transaction: &WriteTransaction, job: &Job) -> Result<(), StoreError> {
@@ -441,4 +476,14 @@ pub(super) fn sizes(transaction: &ReadTransaction) -> Result<Sizes, StoreError> 
         indexes,
         history: stored(transaction, HISTORY)?,
     })
+}
+
+/// As if a release with another format had written the database.
+#[cfg(test)]
+pub(super) fn set_format(transaction: &WriteTransaction, format: u32) -> Result<(), StoreError> {
+    let mut table = contain(|| transaction.open_table(TIP))?;
+    let row = contain(|| table.get(()).map(|row| row.map(|row| row.value().to_vec())))?;
+    let mut row = row::open("tip", &[], &row.ok_or(StoreError::Row { table: "tip" })?)?.to_vec();
+    row[..4].copy_from_slice(&format.to_le_bytes());
+    insert(&mut table, (), &[], row)
 }

@@ -23,8 +23,11 @@ use cairn_core::transaction::{Transaction, TransactionBody, Transfer, check};
 use super::reader::View;
 use super::*;
 use crate::backend::Disk;
+use crate::error::Damage;
 use crate::testing::{Fault, SimulatedDisk};
 
+/// What a record of the log has beside its bytes: see the drawing in `log.rs`.
+const RECORD_FRAME_BYTES: u64 = 20;
 const EASY: CompactTarget = CompactTarget(0x207f_ffff);
 
 fn signer() -> ed25519_zebra::SigningKey {
@@ -501,6 +504,88 @@ fn damage_that_is_met_in_use_is_an_error_and_the_next_start_builds_again() {
     assert!(met > 0, "some of the damage is in what is read in use alone");
 }
 
+#[test]
+fn an_undo_row_that_damage_hides_is_an_error_and_not_the_end_of_the_undo_window() {
+    let genesis = genesis();
+    let disk = SimulatedDisk::new(12);
+    // So many rows that pages above them lead to them.
+    let settings = Settings { undo_window: 150, flush_blocks: 50, flush_transactions: 1_000, ..settings() };
+    let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut ledger = Ledger::open(&dynamic, &genesis, settings).unwrap().ledger;
+    let mut chain = Chain::new(genesis.clone());
+    for _ in 0..200 {
+        chain.extend(&mut ledger, 1).unwrap();
+    }
+    ledger.close(&mut chain.state).unwrap();
+    let content = disk.content("state.redb").unwrap();
+    let mut met = 0;
+    for at in (0..content.len()).filter(|at| content[*at] != 0).step_by(61) {
+        let damaged = disk.after_kill();
+        assert!(damaged.flip_bit("state.redb", at, (at % 8) as u32));
+        let dynamic: Arc<dyn Disk> = Arc::new(damaged.clone());
+        let opened = Ledger::open(&dynamic, &genesis, settings).unwrap();
+        if opened.rebuilt.is_some() {
+            continue;
+        }
+        for height in (1..=200).map(Height) {
+            match opened.ledger.shared.read(|transaction| tables::undo(transaction, height)) {
+                Ok(found) => assert_eq!(found.is_some(), height.0 > 50, "byte {at}, height {height}"),
+                Err(error) => {
+                    assert!(error.is_damaged_database(), "byte {at}: {error:?}");
+                    met += 1;
+                    break;
+                }
+            }
+        }
+    }
+    assert!(met > 0, "some of the damage is in the rows or above them");
+}
+
+#[test]
+fn where_the_undo_window_grows_what_was_removed_is_not_missed() {
+    let disk = SimulatedDisk::new(13);
+    let genesis = genesis();
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for _ in 0..30 {
+        chain.extend(&mut ledger, 1).unwrap();
+    }
+    ledger.close(&mut chain.state).unwrap();
+    let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+    let settings = Settings { undo_window: 100, ..settings() };
+    let mut ledger = Ledger::open(&dynamic, &genesis, settings).unwrap().ledger;
+    for _ in 0..6 {
+        chain.extend(&mut ledger, 1).unwrap();
+    }
+    ledger.finish_flush().unwrap();
+    let found: Vec<bool> = (1..=36).map(|height| ledger.undo(Height(height)).unwrap().is_some()).collect();
+    assert_eq!(found, (1..=36).map(|height| height > 10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_database_of_an_older_format_is_built_again_and_one_of_a_newer_is_not_touched() {
+    let genesis = genesis();
+    let disk = SimulatedDisk::new(14);
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for _ in 0..5 {
+        chain.extend(&mut ledger, 1).unwrap();
+    }
+    ledger.close(&mut chain.state).unwrap();
+    let in_format = |format: u32| {
+        let disk = disk.after_kill();
+        let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+        let database = Database::open(&dynamic, 1 << 20).unwrap();
+        database.write(|transaction| tables::set_format(transaction, format)).unwrap();
+        disk
+    };
+    let older = in_format(FORMAT - 1);
+    let (ledger, again, opened) = open(&older, &genesis).unwrap();
+    assert_eq!((opened.rebuilt, again.tip_id()), (Some(Rebuilt::Older), chain.tip_id()));
+    compare(&ledger, &again);
+    let newer = in_format(FORMAT + 1);
+    assert!(matches!(open(&newer, &genesis), Err(StoreError::NewerFormat { .. })));
+    assert!(newer.content("state.redb").is_some());
+}
+
 /// What a view says about a chain of which the tip and the sender's account are given.
 fn look_at_all(view: &View<'_>, tip: Height, sender: AccountIndex, now: Account) -> Result<Seen, StoreError> {
     let heights = || (1..=tip.0).map(Height);
@@ -592,11 +677,46 @@ fn a_log_that_lost_its_end_behind_the_database_is_reported() {
         chain.extend(&mut ledger, 2).unwrap();
     }
     ledger.close(&mut chain.state).unwrap();
+    shorten_log(&disk, 10);
+    assert!(matches!(open(&disk, &genesis), Err(StoreError::Damaged { .. })));
+}
+
+/// Cuts bytes off the end of the log of blocks.
+fn shorten_log(disk: &SimulatedDisk, bytes: u64) {
     let names = disk.directory("blocks").unwrap().list().unwrap();
     let last = names.iter().max().unwrap();
     let file = disk.directory("blocks").unwrap().open(last).unwrap();
-    file.set_length(file.length().unwrap() - 10).unwrap();
-    assert!(matches!(open(&disk, &genesis), Err(StoreError::Damaged { .. })));
+    file.set_length(file.length().unwrap() - bytes).unwrap();
+}
+
+#[test]
+fn a_log_that_lost_a_whole_record_is_reported_where_the_database_is_damaged_too() {
+    let genesis = genesis();
+    let disk = SimulatedDisk::new(5);
+    let (mut ledger, mut chain, _) = open(&disk, &genesis).unwrap();
+    for _ in 0..6 {
+        chain.extend(&mut ledger, 2).unwrap();
+    }
+    let last = ledger.block(&chain.tip_id()).unwrap().unwrap().len() as u64;
+    ledger.close(&mut chain.state).unwrap();
+    disk.open_or_create("state.damaged").unwrap();
+    let whole = disk.after_kill();
+    shorten_log(&disk, last + RECORD_FRAME_BYTES);
+    for _ in 0..2 {
+        // Nothing is removed, so the next start knows it too.
+        let error = open(&disk, &genesis).map(|_| ()).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { damage: Damage::Length { .. }, .. }), "{error:?}");
+        assert!(database::is_marked(&disk).unwrap() && disk.content("state.redb").is_some());
+    }
+    // A database so damaged that it cannot say where the log ended knows nothing of it.
+    let length = disk.content("state.redb").unwrap().len();
+    let file = disk.open("state.redb").unwrap();
+    file.write_all_at(&vec![0xa5; length], 0).unwrap();
+    let (_, again, opened) = open(&disk, &genesis).unwrap();
+    assert_eq!((opened.rebuilt, again.tip().next()), (Some(Rebuilt::Damaged), chain.tip()));
+    // A log that is whole is no obstacle.
+    let (_, again, opened) = open(&whole, &genesis).unwrap();
+    assert_eq!((opened.rebuilt, again.tip_id()), (Some(Rebuilt::Damaged), chain.tip_id()));
 }
 
 #[test]
