@@ -24,12 +24,14 @@ pub(crate) enum Admission {
     Known,
 }
 
-/// Whether a transaction was taken before.
+/// Whether a transaction comes from outside, or from this node's own log of what waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// It was not.
+    /// From outside: every rule holds.
     First,
-    /// It was, and had as long to wait then as MEM-6 asks for.
+    /// From the own log at a start: it was taken before, or stood in a block that left the chain, and may
+    /// have been confirmed or lost its ground since. MEM-6 is no rule for what waits already. Nor is
+    /// TX-13: what breaks it after other transactions waits and says so, as it would without the start.
     Again,
 }
 

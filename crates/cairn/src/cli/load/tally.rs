@@ -233,10 +233,11 @@ impl Tally {
     }
 }
 
-/// Whether a refusal only says that there is no room now: rules of the mempool, and a busy node.
+/// Whether the same transaction may be taken later: the refusal speaks of what waits now, or of a busy
+/// node. What replaces too cheaply, expires too soon or is too heavy stays so.
 fn is_for_now(code: &str, rule: Option<&str>) -> bool {
-    rule.is_some_and(|rule| rule.starts_with("MEM-"))
-        || matches!(code, "slow-down" | "not-ready" | "disk-full")
+    let is_about_room = matches!(rule, Some("MEM-2" | "MEM-3" | "MEM-4" | "MEM-7" | "MEM-8"));
+    is_about_room || matches!(code, "slow-down" | "not-ready" | "disk-full")
 }
 
 /// The least of the sorted numbers that so many percent of them do not exceed (nearest rank).
@@ -282,6 +283,17 @@ mod tests {
         let report = tally.report(End::Complete, None);
         assert_eq!(report.refused, BTreeMap::from([("wrong-signature".to_owned(), 1)]));
         assert_eq!(tally.waiting_count(), 1);
+    }
+
+    #[test]
+    fn of_the_rules_of_the_mempool_only_those_about_what_waits_now_are_worth_another_try() {
+        for (number, again) in [(2, true), (3, true), (4, true), (5, false), (6, false), (7, true), (8, true)] {
+            assert_eq!(is_for_now("refused", Some(&format!("MEM-{number}"))), again, "MEM-{number}");
+        }
+        for (code, rule) in [("transaction-too-heavy", "MEM-9"), ("wrong-signature", "TX-9")] {
+            assert!(!is_for_now(code, Some(rule)), "{rule}");
+        }
+        assert!(is_for_now("slow-down", None) && !is_for_now("malformed-json", None));
     }
 
     #[test]
