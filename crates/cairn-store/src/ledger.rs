@@ -46,7 +46,7 @@ use database::Database;
 use flusher::{Flusher, Job};
 pub use opening::{Opened, Rebuilt};
 use overlay::{Overlay, Recent};
-pub use reader::{Block, PastAccount, Place, Reader};
+pub use reader::{Block, PAST_UNDOS_MAX, PastAccount, Place, Reader};
 use tables::HeaderRow;
 pub use tables::Sizes;
 

@@ -114,6 +114,25 @@ impl<const N: usize> Runs<N> {
         Ok(entries)
     }
 
+    /// The least entry that begins with `prefix` and is no less than `least`.
+    ///
+    /// # Errors
+    ///
+    /// Where the database fails.
+    pub fn lookup_next(
+        &self,
+        transaction: &ReadTransaction,
+        prefix: &[u8],
+        least: &[u8; N],
+    ) -> Result<Option<[u8; N]>, StoreError> {
+        let bounds = Bounds::of_prefix(prefix).and_then(|bounds| bounds.cut_up_to(least));
+        let Some(bounds) = bounds else { return Ok(None) };
+        let entries = self.collect(transaction, |table, run, found| {
+            collect_up(self.name, table, run, &bounds, 1, found)
+        })?;
+        Ok(entries.into_iter().min())
+    }
+
     /// The last entries that begin with `prefix`, the greatest first, all less than `below` where it
     /// is given, at most `limit` and [`LOOKUP_ENTRIES_MAX`] of them.
     ///
@@ -195,6 +214,12 @@ impl<const N: usize> Bounds<N> {
         bounds.least.get_mut(..prefix.len())?.copy_from_slice(prefix);
         bounds.greatest[..prefix.len()].copy_from_slice(prefix);
         Some(bounds)
+    }
+
+    /// These bounds without what is less than `least`; none where nothing is left.
+    fn cut_up_to(mut self, least: &[u8; N]) -> Option<Self> {
+        self.least = self.least.max(*least);
+        (self.least <= self.greatest).then_some(self)
     }
 
     /// These bounds without `below` and what is greater; none where nothing is left.

@@ -47,8 +47,9 @@ pub struct Place {
     pub place: u32,
 }
 
-/// How many places a walk through the past takes at once.
-const HISTORY_PAGE: usize = 256;
+/// How many undo records a look into the past reads at most. It needs one, but for blocks that touched the
+/// account and left the chain since.
+pub const PAST_UNDOS_MAX: usize = 256;
 
 /// Reads a ledger. Each call sees the chain of one moment, and only what is durable.
 #[derive(Clone, Debug)]
@@ -215,6 +216,9 @@ pub enum PastAccount {
     Known(Option<Account>),
     /// The undo window does not reach so far back.
     OutOfWindow,
+    /// More than [`PAST_UNDOS_MAX`] blocks that touched the account behind that height have left the
+    /// chain, and to find the first that did not takes too long.
+    TooFarToFind,
 }
 
 /// The header of a block from its bytes.
@@ -309,22 +313,39 @@ impl View<'_> {
         if row.accounts <= account.0 {
             return Ok(PastAccount::Known(None));
         }
-        let mut before = now;
-        let mut below = None;
-        loop {
-            let places = self.touched(account, below, HISTORY_PAGE)?;
-            let mut heights: Vec<Height> = places.iter().map(|place| place.height).collect();
-            heights.dedup();
-            for above in heights.into_iter().filter(|found| *found > height) {
-                let Some(undo) = self.undo(above)? else { return Ok(PastAccount::OutOfWindow) };
-                let changed = undo.changed.iter().find(|(index, _)| *index == account);
-                before = changed.map_or(before, |(_, value)| *value);
+        // What the first block behind it that touched the account found is what the account was. The
+        // index may name blocks that left the chain: those on it did not touch the account there.
+        let mut searched = height;
+        let mut undos = 0;
+        while let Some(above) = self.touched_above(account, searched)? {
+            if undos == PAST_UNDOS_MAX {
+                return Ok(PastAccount::TooFarToFind);
             }
-            match places.last() {
-                Some(last) if last.height > height => below = Some(*last),
-                _ => return Ok(PastAccount::Known(Some(before))),
+            undos += 1;
+            let Some(undo) = self.undo(above)? else { return Ok(PastAccount::OutOfWindow) };
+            if let Ok(place) = undo.changed.binary_search_by_key(&account, |(index, _)| *index) {
+                return Ok(PastAccount::Known(undo.changed.get(place).map(|(_, before)| *before)));
+            }
+            searched = above;
+        }
+        Ok(PastAccount::Known(Some(now)))
+    }
+
+    /// The lowest height above `height` at which an account was touched.
+    fn touched_above(&self, account: AccountIndex, height: Height) -> Result<Option<Height>, StoreError> {
+        let valid = self.overlay.valid();
+        if height < valid {
+            let stored = tables::touched_above(self.stored()?, account, height)?;
+            if let Some(found) = stored.filter(|found| *found <= valid) {
+                return Ok(Some(found));
             }
         }
+        let recent = (height.max(valid).next().0..=self.overlay.tip().0).map(Height);
+        let mut recent = recent.filter(|height| {
+            let block = self.overlay.get(*height);
+            block.is_some_and(|block| block.touched.binary_search_by_key(&account, |(it, _)| *it).is_ok())
+        });
+        Ok(recent.next())
     }
 
     pub(super) fn undo(&self, height: Height) -> Result<Option<Undo>, StoreError> {

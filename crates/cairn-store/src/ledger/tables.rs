@@ -333,6 +333,17 @@ pub(super) fn touched(
     Ok(found.iter().filter_map(|entry| decode_place(entry.last_chunk()?)).collect())
 }
 
+/// The lowest height above `height` at which an account was touched, maybe by a block that left the chain.
+pub(super) fn touched_above(
+    transaction: &ReadTransaction,
+    account: AccountIndex,
+    height: Height,
+) -> Result<Option<Height>, StoreError> {
+    let least = touched_entry(account, height.next(), 0);
+    let found = TOUCHED.lookup_next(transaction, &account.0.to_be_bytes(), &least)?;
+    Ok(found.and_then(|entry| decode_place(entry.last_chunk()?)).map(|(height, _)| height))
+}
+
 fn encode_place(height: Height, place: u32) -> [u8; 8] {
     let height = height.0.to_be_bytes();
     let place = if place == PAYMENT_PLACE { PAYMENT } else { place }.to_be_bytes();

@@ -383,6 +383,44 @@ fn everything_is_found_again_after_closing() {
 }
 
 #[test]
+fn a_look_into_the_past_reads_no_more_undo_records_than_its_bound() {
+    let disk = SimulatedDisk::new(15);
+    let genesis = genesis();
+    let window = u64::try_from(PAST_UNDOS_MAX).unwrap() * 2;
+    let settings = Settings { undo_window: window, ..settings() };
+    let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut ledger = Ledger::open(&dynamic, &genesis, settings).unwrap().ledger;
+    let mut chain = Chain::new(genesis.clone());
+    // On the chain that is left, the sender pays in each block; on the one that is taken, never.
+    // The last of them may not have been flushed before they left, and then no index speaks of them.
+    let unflushed = (2 * BEHIND_MAX * settings.flush_blocks) as u64;
+    let left = PAST_UNDOS_MAX as u64 + unflushed;
+    for _ in 0..left {
+        chain.extend(&mut ledger, 1).unwrap();
+    }
+    ledger.finish_flush().unwrap();
+    chain.go_back(Height(0));
+    let (blocks, connected): (Vec<_>, _) = (0..=left).map(|_| chain.make(0, 2)).unzip();
+    for block in &blocks {
+        ledger.append(block).unwrap();
+    }
+    ledger.advance(Advance { fork: Height(0), connected }, &mut chain.state).unwrap();
+    ledger.sync().unwrap();
+    // Once it is flushed, the index speaks of both.
+    for _ in 0..3 {
+        chain.extend(&mut ledger, 0).unwrap();
+        ledger.finish_flush().unwrap();
+    }
+    let (reader, path) = (ledger.reader(), sender().path());
+    let index = chain.state.find(&path).unwrap();
+    let now = chain.state.account(index);
+    let at = |height| reader.account_at(index, now, Height(height)).unwrap();
+    assert_eq!(at(0), PastAccount::TooFarToFind);
+    assert_eq!(at(unflushed), PastAccount::Known(Some(now)), "no more of them than are read");
+    assert_eq!(at(left), PastAccount::Known(Some(now)));
+}
+
+#[test]
 fn a_kill_at_any_time_loses_nothing() {
     let disk = SimulatedDisk::new(2);
     let genesis = genesis();

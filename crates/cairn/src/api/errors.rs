@@ -13,6 +13,7 @@ use crate::run::NoAnswer;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cairn_store::StoreError;
+use cairn_store::ledger::PAST_UNDOS_MAX;
 use std::borrow::Cow;
 
 /// A refusal, ready to be sent.
@@ -308,6 +309,16 @@ impl ApiError {
             "history-unavailable",
             format!("the state after block {height} is not kept any more, only from block {lowest} on"),
             "ask a node with a longer undo window",
+        )
+    }
+
+    /// What the account was then stands behind too many blocks that left the chain.
+    pub fn history_too_far(height: u64) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "history-unavailable",
+            format!("more than {PAST_UNDOS_MAX} blocks after block {height} touched the account and left the chain"),
+            "ask for a height above them, or below",
         )
     }
 

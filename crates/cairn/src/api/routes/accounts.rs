@@ -92,6 +92,7 @@ async fn past(api: &Api, address: &Address, height: Height) -> Result<Account, A
                     let lowest = tip.height.0.saturating_sub(api.node.undo_window());
                     Err(ApiError::history_unavailable(height.0, lowest))
                 }
+                PastAccount::TooFarToFind => Err(ApiError::history_too_far(height.0)),
             };
         }
     }
