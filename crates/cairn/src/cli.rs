@@ -96,7 +96,7 @@ enum Command {
     Block(block::Arguments),
     /// Show what waits for a block, and why.
     Mempool(mempool::Arguments),
-    /// Make blocks now, or say when they are made.
+    /// Make blocks now, or say when and with how many threads they are made.
     Mine(mine::Arguments),
     /// Send many transactions and measure how fast they are confirmed.
     Load(load::Arguments),

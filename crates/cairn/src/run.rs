@@ -136,6 +136,7 @@ struct Shared {
     events: Arc<Events>,
     counts: Arc<Counts>,
     meter: Arc<sealer::Meter>,
+    sealers: sealer::Sealers,
     undo_window: u64,
 }
 
@@ -192,6 +193,23 @@ pub struct Judgement {
     pub outcome: Result<Submitted, SubmitError>,
 }
 
+/// The search for work goes on with as many threads as before.
+#[derive(Debug, thiserror::Error)]
+pub enum ThreadsRefusal {
+    /// The node makes no blocks.
+    #[error("this node has no producer and makes no blocks")]
+    NoProducer,
+    /// So many threads do not search.
+    #[error("{threads} threads were asked for, 1 to {SEALER_THREADS_MAX} may search")]
+    Count {
+        /// How many were asked for.
+        threads: u16,
+    },
+    /// The operating system starts no more.
+    #[error("the search goes on with as many threads as before")]
+    Start(#[source] RunError),
+}
+
 /// The node gives no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
@@ -227,6 +245,7 @@ impl Running {
         for thread in self.threads {
             let _ = thread.join();
         }
+        self.handle.shared.sealers.join();
     }
 }
 
@@ -331,6 +350,15 @@ impl NodeHandle {
     /// [`NoAnswer`].
     pub fn set_mining(&self, mode: MiningMode) -> Result<(), NoAnswer> {
         self.command(Command::Input(Box::new(Input::SetMining(mode))))
+    }
+
+    /// Searches for work with so many threads from now on, 1 to [`SEALER_THREADS_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`ThreadsRefusal`]; then as many search as before.
+    pub fn set_threads(&self, threads: u16) -> Result<(), ThreadsRefusal> {
+        self.shared.sealers.set_threads(threads)
     }
 
     fn command(&self, command: Command) -> Result<(), NoAnswer> {

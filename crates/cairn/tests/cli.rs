@@ -141,13 +141,15 @@ fn without_a_node_every_command_that_needs_one_says_so_with_status_3() {
 #[test]
 fn wrong_usage_is_status_2_whatever_is_wrong() {
     let user = User::new();
-    let commands: [(&[&str], &str); 25] = [
+    let commands: [(&[&str], &str); 27] = [
         (&["frobnicate"], "usage"),
         (&["send"], "usage"),
         (&["load"], "usage"),
         (&["block", "12", "--frobnicate"], "usage"),
         (&["mine", "--blocks", "0"], "usage"),
         (&["mine", "--mode", "sometimes"], "usage"),
+        (&["mine", "--threads", "0"], "usage"),
+        (&["mine", "--threads", "257"], "usage"),
         (&["node", "--role", "king"], "usage"),
         (&["completions", "basic"], "usage"),
         (&["block", "../status"], "bad-block"),
@@ -346,6 +348,10 @@ fn coins_go_from_hand_to_hand() {
     assert_eq!(user.json(&["mempool"]), Value::Array(Vec::new()));
     assert_eq!(user.json(&["mine", "--blocks", "2"])["height"], 3);
     assert_eq!(user.json(&["mine", "--mode", "manual"])["mode"], "manual");
+    let told = user.succeed(&["mine", "--threads", "2"]);
+    assert_eq!(told, "2 threads for the search for work from now on\n");
+    let answer = user.json(&["mine", "--threads", "3", "--mode", "manual"]);
+    assert_eq!((answer["threads"].as_u64(), answer["height"].as_u64()), (Some(3), Some(3)));
 
     // The same for people: whole ids, which a command takes.
     let block = user.json(&["block", "tip"])["id"].as_str().unwrap().to_owned();
@@ -665,8 +671,11 @@ fn a_node_runs_from_a_genesis_and_again_from_its_directory() {
 
     let _again = Running::start(&user, &same);
     assert_eq!(user.json(&["account", "bob"])["balance"], "100000000");
-    let (status, error) = user.fail(&["mine"]);
-    assert_eq!(status, 1, "{error}");
+    for asked in [&["mine"][..], &["mine", "--threads", "2"], &["mine", "--mode", "manual", "--blocks", "1"]]
+    {
+        let (status, error) = user.fail(asked);
+        assert_eq!((status, error["code"].as_str()), (1, Some("not-a-miner")), "{error}");
+    }
     // Who waits for a block of a node that makes none is told so.
     let send = ["send", "--from", "alice", "--to", "bob", "--amount", "1", "--wait", "--timeout", "1ms"];
     let (status, error) = user.fail(&send);

@@ -6,7 +6,9 @@
 
 mod rules;
 
-pub use rules::{of_address, of_block, of_decode, of_header, of_mempool, of_mine, of_submit, of_transaction};
+pub use rules::{
+    of_address, of_block, of_decode, of_header, of_mempool, of_mine, of_submit, of_threads, of_transaction,
+};
 
 use crate::api::views::{ErrorBody, ErrorView};
 use crate::run::NoAnswer;

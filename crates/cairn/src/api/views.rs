@@ -575,7 +575,7 @@ pub struct WaitView {
     pub message: String,
 }
 
-/// Asks a node for blocks, or tells it when to make them.
+/// Asks a node for blocks, or tells it when and with how many threads to make them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MineRequest {
@@ -585,6 +585,9 @@ pub struct MineRequest {
     /// From now on, when to make blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<MiningModeView>,
+    /// From now on, how many threads search for work: 1 to 256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u16>,
 }
 
 /// What came of a [`MineRequest`].
@@ -592,6 +595,8 @@ pub struct MineRequest {
 pub struct MineAnswer {
     /// When the node makes blocks.
     pub mode: MiningModeView,
+    /// How many threads search for work; 0 where the node makes no blocks.
+    pub threads: u16,
     /// How many blocks were asked for and are made now.
     pub blocks: u32,
     /// The height of the tip.

@@ -70,6 +70,7 @@ pub(super) fn command_help(code: &str) -> Option<&'static str> {
             "start the node with the key of a listed miner: `cairn node --role miner --miner-key FILE`"
         }
         "block-count" => "ask for fewer: `--blocks N`",
+        "no-threads" => "ask for fewer: the operating system starts no more",
         "mining-timeout" => "the node goes on: `cairn block` shows how far it is",
         "no-log" => "it was started inside another program, which keeps the log to itself",
         "no-faucet" => "only `cairn devnet` has one",

@@ -2,7 +2,7 @@
 //! waits again, and the threads begin.
 
 use super::checkers::Checkers;
-use super::sealer::{Meter, SealerDesk, Signer};
+use super::sealer::{Meter, SealerDesk, Sealers, Signer};
 use super::worker::{Worker, now};
 use super::{COMMANDS_MAX, Command, Counts, NodeHandle, NodeSettings, Running, Shared};
 use super::{aside, release, room};
@@ -81,8 +81,7 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
     let (commands, inbox) = sync_channel(COMMANDS_MAX);
     let checkers = Arc::new(Checkers::default());
     let counts = Arc::new(Counts::default());
-    let threads = settings.mining.producer.map_or(0, |_| settings.sealer_threads);
-    let meter = Arc::new(Meter::new(threads, counts.trials.clone(), Instant::now()));
+    let meter = Arc::new(Meter::new(counts.trials.clone(), Instant::now()));
     let desk = Arc::new(SealerDesk::new(Arc::clone(&meter)));
     let worker = Worker::new(
         node,
@@ -93,21 +92,24 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
         Arc::clone(&counts),
         &settings,
     );
-    let shared = Arc::new(Shared {
-        genesis: settings.genesis,
-        consensus: Arc::clone(&consensus),
-        commands: commands.clone(),
-        checkers: Arc::clone(&checkers),
-        reader: worker.reader(),
-        events,
-        counts,
-        meter: Arc::clone(&meter),
-        undo_window: settings.undo_window,
-    });
+    let reader = worker.reader();
     let mut threads = vec![spawn("node", move || worker.run())?];
     threads.extend(spawn_checkers(&checkers, &consensus, &commands)?);
     let signer = Signer { identity: *consensus.rules().identity(), key: settings.miner_key };
-    threads.extend(spawn_sealers(&meter, &desk, signer, &commands)?);
+    let sealer_threads = settings.mining.producer.map_or(0, |_| settings.sealer_threads);
+    let sealers = Sealers::start(desk, signer, commands.clone(), sealer_threads)?;
+    let shared = Arc::new(Shared {
+        genesis: settings.genesis,
+        consensus,
+        commands,
+        checkers,
+        reader,
+        events,
+        counts,
+        meter,
+        sealers,
+        undo_window: settings.undo_window,
+    });
     Ok(Running { handle: NodeHandle { shared }, threads })
 }
 
@@ -126,28 +128,8 @@ fn spawn_checkers(
         .collect()
 }
 
-/// The threads that search for work; none where the node makes no blocks.
-fn spawn_sealers(
-    meter: &Meter,
-    desk: &Arc<SealerDesk>,
-    signer: Signer,
-    commands: &SyncSender<Command>,
-) -> Result<Vec<JoinHandle<()>>, RunError> {
-    let signer = Arc::new(signer);
-    let threads = meter.threads();
-    if threads > 0 {
-        tracing::info!(threads, kernel = %meter.kernel(), "ready to search for work");
-    }
-    (0..threads)
-        .map(|number| {
-            let (desk, signer, commands) = (Arc::clone(desk), Arc::clone(&signer), commands.clone());
-            spawn(&format!("sealer {number}"), move || desk.run(number, &signer, &commands))
-        })
-        .collect()
-}
-
 /// A thread without which the node cannot go on: its panic ends the program.
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, RunError> {
+pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, RunError> {
     let name = name.to_owned();
     let guarded = {
         let name = name.clone();

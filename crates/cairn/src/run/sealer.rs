@@ -4,6 +4,8 @@
 //!
 //! - They rest until there is a job. All of them search for the same one, each among nonces of its
 //!   own; the first to find one ends the search of the others.
+//! - How many search can be changed at any time: the search begins anew among other nonces, and nothing
+//!   that was found is lost.
 //! - The search goes in slices of [`SLICE_NONCES`], so that a newer job takes the place of an older one
 //!   within a slice: a millisecond, ten with the portable kernel.
 //! - The kernel is chosen once. How many nonces were tried, and how fast, is known at any time.
@@ -13,9 +15,11 @@ mod meter;
 mod task;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 pub use meter::Hashing;
 pub(super) use meter::Meter;
+pub(super) use threads::Sealers;
 
 use super::Command;
 use super::worker::now;
@@ -51,7 +55,16 @@ pub(super) struct SealerDesk {
 #[derive(Debug, Default)]
 struct Slot {
     task: Option<Arc<Task>>,
+    /// How many threads search; those with a higher number rest.
+    threads: u16,
     is_stopped: bool,
+}
+
+/// What a thread searches for.
+struct Order {
+    task: Arc<Task>,
+    version: u64,
+    nonces: Range<u64>,
 }
 
 /// What a seal needs beside the work.
@@ -64,7 +77,7 @@ pub(super) struct Signer {
 }
 
 impl SealerDesk {
-    /// A desk without a job, for as many threads as `meter` counts.
+    /// A desk without a job and without threads.
     pub(super) fn new(meter: Arc<Meter>) -> Self {
         Self { slot: Mutex::default(), wake: Condvar::new(), version: AtomicU64::new(0), meter }
     }
@@ -79,6 +92,18 @@ impl SealerDesk {
         self.wake.notify_all();
     }
 
+    /// Has so many threads search from now on, those with the lowest numbers.
+    pub(super) fn set_threads(&self, threads: u16) {
+        let mut slot = self.lock();
+        slot.threads = threads;
+        self.meter.set_threads(threads);
+        // Without a task, one that was found may be held back until its time: that stays as it is.
+        if let Some(task) = slot.task.take() {
+            self.change(&mut slot, Some(Arc::new(task.elsewhere())));
+        }
+        self.wake.notify_all();
+    }
+
     /// Ends the threads.
     pub(super) fn stop(&self) {
         self.lock().is_stopped = true;
@@ -87,14 +112,14 @@ impl SealerDesk {
 
     /// Searches until it is stopped, as the thread with a number, counted from 0.
     pub(super) fn run(&self, number: u16, signer: &Signer, commands: &SyncSender<Command>) {
-        while let Some((task, version)) = self.take() {
+        while let Some(Order { task, version, nonces }) = self.take(number) {
             if task.job.needs_signature && signer.key.is_none() {
                 if self.claim(version).is_some() {
                     tracing::error!("the network lists its miners, and this node was given no key");
                 }
                 continue;
             }
-            let Some(nonce) = self.search(&task, version, number) else { continue };
+            let Some(nonce) = self.search(&task, version, number, nonces) else { continue };
             let Some(claimed) = self.claim(version) else { continue };
             if !self.wait_until(task.job.not_before, claimed) {
                 continue;
@@ -106,23 +131,23 @@ impl SealerDesk {
         }
     }
 
-    /// The job with its version, once there is one; none once it is stopped.
-    fn take(&self) -> Option<(Arc<Task>, u64)> {
+    /// What the thread with a number searches for, once there is something; none once it is stopped.
+    fn take(&self, number: u16) -> Option<Order> {
         let mut slot = self.lock();
         loop {
             if slot.is_stopped {
                 return None;
             }
-            if let Some(task) = &slot.task {
-                return Some((Arc::clone(task), self.version()));
+            if let Some(task) = slot.task.as_ref().filter(|_| number < slot.threads) {
+                let nonces = task.share(number, slot.threads);
+                return Some(Order { task: Arc::clone(task), version: self.version(), nonces });
             }
             slot = self.wake.wait(slot).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// The nonce; none if the job is not wanted any more.
-    fn search(&self, task: &Task, version: u64, number: u16) -> Option<WorkNonce> {
-        let nonces = task.share(number, self.meter.threads());
+    fn search(&self, task: &Task, version: u64, number: u16, nonces: Range<u64>) -> Option<WorkNonce> {
         let found = search_in_slices(self.meter.kernel(), &task.seal_hash, &task.target, nonces, |tried| {
             self.meter.count(number, tried, Instant::now());
             self.version() == version

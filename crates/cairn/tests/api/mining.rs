@@ -45,3 +45,45 @@ fn several_threads_make_blocks_in_every_mode() {
     }
     assert!(node.read("/v1/status")["height"].as_u64().unwrap() >= 11);
 }
+
+#[test]
+fn the_number_of_threads_changes_while_the_node_runs() {
+    let node = TestNode::start_in(tempfile::tempdir().unwrap(), &["--mine", "manual", "--log", "info"]);
+    assert_eq!(mining(&node)["threads"], json!(1));
+    for threads in [5, 2] {
+        let height = node.read("/v1/status")["height"].clone();
+        let answer = node.command("/v1/mine", &json!({ "threads": threads }));
+        assert_eq!(answer.status, 200);
+        let body = answer.json();
+        assert_eq!((&body["threads"], &body["blocks"]), (&json!(threads), &json!(0)));
+        assert_eq!(body["height"], height, "no block was asked for");
+        assert_eq!(mining(&node)["threads"], json!(threads));
+        assert_eq!(figure(&node, "cairn_sealer_threads"), threads);
+        node.mine(2);
+    }
+    let answer = node.command("/v1/mine", &json!({ "threads": 3, "mode": "interval", "blocks": 1 })).json();
+    assert_eq!(
+        (&answer["threads"], &answer["mode"], &answer["blocks"]),
+        (&json!(3), &json!("interval"), &json!(1))
+    );
+    assert!(node.log().contains("threads=5"), "{}", node.log());
+}
+
+#[test]
+fn a_wrong_request_about_mining_changes_nothing_of_it() {
+    let node = TestNode::start_in(tempfile::tempdir().unwrap(), &["--mine", "manual"]);
+    for wrong in [
+        json!({ "threads": 0 }),
+        json!({ "threads": 257, "mode": "interval" }),
+        json!({ "threads": 2, "mode": "interval", "blocks": 0 }),
+        json!({ "threads": 2, "mode": "interval", "blocks": 1001 }),
+        json!({ "threads": -1 }),
+        json!({ "threads": 70_000 }),
+        json!({ "threads": "all" }),
+    ] {
+        let refused = node.command("/v1/mine", &wrong);
+        assert_eq!(refused.status, 400, "{wrong}");
+        let mining = mining(&node);
+        assert_eq!((&mining["threads"], &mining["mode"]), (&json!(1), &json!("manual")), "{wrong}");
+    }
+}

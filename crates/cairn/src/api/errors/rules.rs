@@ -1,6 +1,7 @@
 //! Which numbered rule becomes which refusal: the errors of the ledger in the words of the interface.
 
 use super::ApiError;
+use crate::run::{SEALER_THREADS_MAX, ThreadsRefusal};
 use axum::http::StatusCode;
 use cairn_core::address::AddressError;
 use cairn_core::block::BlockError;
@@ -165,6 +166,22 @@ pub fn of_mine(error: &MineRefusal) -> ApiError {
         MineRefusal::Refused { .. } => (CONFLICT, "own-block-refused", "the log of the node says more"),
     };
     ApiError::new(status, code, error.to_string(), help)
+}
+
+/// Why the search for work goes on with as many threads as before.
+pub fn of_threads(error: &ThreadsRefusal) -> ApiError {
+    match error {
+        ThreadsRefusal::NoProducer => of_mine(&MineRefusal::NoProducer),
+        ThreadsRefusal::Count { .. } => {
+            ApiError::malformed_parameter("threads", &format!("a number from 1 to {SEALER_THREADS_MAX}"))
+        }
+        ThreadsRefusal::Start(_) => ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no-threads",
+            error.to_string(),
+            "the operating system starts no more threads: ask for fewer",
+        ),
+    }
 }
 
 /// The refusal of a header or a seal that breaks a rule.

@@ -1,7 +1,7 @@
 //! What changes the node, and what gives coins away.
 
 use crate::api::Api;
-use crate::api::errors::{ApiError, of_mine};
+use crate::api::errors::{ApiError, of_mine, of_threads};
 use crate::api::input::{NoQuery, address, read_json, read_json_or_default};
 use crate::api::render;
 use crate::api::views::{ErrorBody, FaucetAnswer, FaucetRequest, MineAnswer, MineRequest, ShutdownAnswer};
@@ -17,7 +17,8 @@ const MINE_BLOCKS_MAX: u32 = 1_000;
 /// How long a request waits for its blocks.
 const MINE_TIME_MAX: Duration = Duration::from_secs(25);
 
-/// Makes blocks now, one if nothing is said, or says when to make them from now on. Needs the token.
+/// Makes blocks now, one if nothing is said, or says when and with how many threads to make them from now on.
+/// Needs the token.
 #[utoipa::path(post, path = "/v1/mine", tag = "node", request_body = MineRequest, responses(
     (status = 200, body = MineAnswer), (status = "default", body = ErrorBody)
 ))]
@@ -27,14 +28,17 @@ pub(in crate::api) async fn mine(
     request: Request,
 ) -> Result<Json<MineAnswer>, ApiError> {
     api.token.check(request.headers())?;
-    let MineRequest { blocks, mode } = read_json_or_default(request).await?;
+    let MineRequest { blocks, mode, threads } = read_json_or_default(request).await?;
+    if blocks.is_some_and(|blocks| blocks == 0 || blocks > MINE_BLOCKS_MAX) {
+        return Err(ApiError::malformed_parameter("blocks", "a number from 1 to 1000"));
+    }
+    if let Some(threads) = threads {
+        api.node.set_threads(threads).map_err(|refusal| of_threads(&refusal))?;
+    }
     if let Some(mode) = mode {
         api.node.set_mining(render::to_mining_mode(mode))?;
     }
-    let asked = blocks.unwrap_or(if mode.is_none() { 1 } else { 0 });
-    if blocks == Some(0) || asked > MINE_BLOCKS_MAX {
-        return Err(ApiError::malformed_parameter("blocks", "a number from 1 to 1000"));
-    }
+    let asked = blocks.unwrap_or(if mode.is_none() && threads.is_none() { 1 } else { 0 });
     if asked > 0 {
         let mined = time::timeout(MINE_TIME_MAX, api.node.mine(asked)).await;
         let mined = mined.map_err(|_elapsed| ApiError::mining_timeout(asked))?;
@@ -47,8 +51,8 @@ pub(in crate::api) async fn mine(
             (node.mining_status().mode, tip.header.height, tip.id)
         })
         .await?;
-    let mode = render::mining_mode(mode);
-    Ok(Json(MineAnswer { mode, blocks: asked, height: height.0, tip: tip.into() }))
+    let (mode, threads) = (render::mining_mode(mode), api.node.hashing().threads);
+    Ok(Json(MineAnswer { mode, threads, blocks: asked, height: height.0, tip: tip.into() }))
 }
 
 /// Gives coins away, on a development network.

@@ -3,6 +3,7 @@
 use super::SEALER_THREADS_MAX;
 use cairn_hash::Kernel;
 use prometheus_client::metrics::counter::Counter;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ pub struct Hashing {
 pub(in crate::run) struct Meter {
     kernel: Kernel,
     start: Instant,
+    threads: AtomicU16,
+    /// One for each thread that there may ever be.
     windows: Vec<Mutex<Window>>,
     trials: Counter,
 }
@@ -43,11 +46,11 @@ struct Second {
 }
 
 impl Meter {
-    /// A meter for some threads, at most [`SEALER_THREADS_MAX`], that use the best kernel of this
-    /// processor. It also adds to `trials`.
-    pub(in crate::run) fn new(threads: u16, trials: Counter, start: Instant) -> Self {
-        let windows = (0..threads.min(SEALER_THREADS_MAX)).map(|_| Mutex::default()).collect();
-        Self { kernel: Kernel::best(), start, windows, trials }
+    /// A meter for threads that use the best kernel of this processor; none search yet. It also adds to
+    /// `trials`.
+    pub(in crate::run) fn new(trials: Counter, start: Instant) -> Self {
+        let windows = (0..SEALER_THREADS_MAX).map(|_| Mutex::default()).collect();
+        Self { kernel: Kernel::best(), start, threads: AtomicU16::new(0), windows, trials }
     }
 
     /// How the threads compute hashes.
@@ -57,7 +60,12 @@ impl Meter {
 
     /// How many threads search.
     pub(in crate::run) fn threads(&self) -> u16 {
-        u16::try_from(self.windows.len()).expect("there are at most SEALER_THREADS_MAX")
+        self.threads.load(Ordering::Relaxed)
+    }
+
+    /// From now on so many search.
+    pub(super) fn set_threads(&self, threads: u16) {
+        self.threads.store(threads, Ordering::Relaxed);
     }
 
     /// The thread with a number tried some nonces.
@@ -128,7 +136,9 @@ mod tests {
 
     fn meter(threads: u16) -> (Meter, Instant) {
         let start = Instant::now();
-        (Meter::new(threads, Counter::default(), start), start)
+        let meter = Meter::new(Counter::default(), start);
+        meter.set_threads(threads);
+        (meter, start)
     }
 
     const fn ms(count: u64) -> Duration {
@@ -172,9 +182,17 @@ mod tests {
 
     #[test]
     fn a_node_that_makes_no_blocks_has_no_threads_and_no_rate() {
-        let (meter, start) = meter(0);
-        meter.count(0, 5, start);
-        let hashing = meter.read(start + ms(1));
+        let hashing = Meter::new(Counter::default(), Instant::now()).read(Instant::now());
         assert_eq!((hashing.threads, hashing.rate), (0, 0));
+    }
+
+    #[test]
+    fn what_a_thread_tried_before_it_came_to_rest_counts_until_it_is_old() {
+        let (meter, start) = meter(2);
+        meter.count(1, 1_000, start + ms(500));
+        meter.set_threads(1);
+        let hashing = meter.read(start + ms(1_000));
+        assert_eq!((hashing.threads, hashing.rate), (1, 1_000));
+        assert_eq!(meter.read(start + ms(20_000)).rate, 0);
     }
 }

@@ -28,8 +28,13 @@ impl Task {
         let target = job.header.target.expand()?.to_be_bytes();
         let job = fill_placeholder(job);
         let seal_hash = job.header.seal_hash().0;
-        let offset = getrandom::u64().expect("the operating system gave randomness at start");
-        Ok(Self { job, seal_hash, target, offset })
+        Ok(Self { job, seal_hash, target, offset: draw_offset() })
+    }
+
+    /// The same task with another beginning: what was tried is hardly tried again.
+    pub(super) fn elsewhere(&self) -> Self {
+        let Self { job, seal_hash, target, offset: _ } = self;
+        Self { job: job.clone(), seal_hash: *seal_hash, target: *target, offset: draw_offset() }
     }
 
     /// The nonces of the thread with a number below `threads`. No two threads have one in common, and
@@ -39,6 +44,10 @@ impl Task {
         let start = length * u64::from(number);
         start + self.offset % (length / 2)..start + length
     }
+}
+
+fn draw_offset() -> u64 {
+    getrandom::u64().expect("the operating system gave randomness at start")
 }
 
 /// The job with the random filler that it asks for.

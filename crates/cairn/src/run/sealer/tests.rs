@@ -1,6 +1,7 @@
 //! The threads with jobs of a real node, which judges what they find.
 
 use super::*;
+use crate::run::ThreadsRefusal;
 use cairn_core::consensus::Consensus;
 use cairn_core::genesis::Genesis;
 use cairn_core::target::CompactTarget;
@@ -82,7 +83,9 @@ fn mined(effects: &[Effect]) -> Option<usize> {
 
 fn desk(threads: u16) -> (SealerDesk, Counter) {
     let trials = Counter::default();
-    (SealerDesk::new(Arc::new(Meter::new(threads, trials.clone(), Instant::now()))), trials)
+    let desk = SealerDesk::new(Arc::new(Meter::new(trials.clone(), Instant::now())));
+    desk.set_threads(threads);
+    (desk, trials)
 }
 
 /// Runs the threads of a desk while `body` speaks to it; returns when all threads have ended.
@@ -217,7 +220,7 @@ fn threads_end_when_they_are_stopped_in_the_middle_of_a_search() {
         desk.put(Some(job));
         until(|| trials.get() > 0);
     });
-    assert!(desk.take().is_none());
+    assert!(desk.take(0).is_none());
 }
 
 #[test]
@@ -260,4 +263,71 @@ fn two_searches_for_one_header_begin_at_different_nonces_with_different_filler()
     let (one, other) = (Task::new(job.clone()).unwrap(), Task::new(job).unwrap());
     assert_ne!(one.share(0, 1).start, other.share(0, 1).start);
     assert_ne!(one.seal_hash, other.seal_hash);
+}
+
+#[test]
+fn how_many_threads_search_can_be_changed_in_the_middle_of_a_search() {
+    let mut producer = Producer::start("pow");
+    let (desk, trials) = desk(1);
+    let desk = Arc::new(desk);
+    let (commands, inbox) = sync_channel(16);
+    let signer = producer.signer(None);
+    let sealers = Sealers::start(Arc::clone(&desk), signer, commands, 1).unwrap();
+    let job = producer.ask(1);
+    let mut hopeless = job.clone();
+    hopeless.header.target = HOPELESS;
+    desk.put(Some(hopeless));
+    for threads in [4, 1, 3] {
+        let before = desk.take(0).unwrap();
+        sealers.set_threads(threads).unwrap();
+        assert_eq!(desk.meter.threads(), threads);
+        let shares: Vec<_> = (0..threads).map(|number| desk.take(number).unwrap().nonces).collect();
+        assert!(shares.windows(2).all(|pair| pair[0].end <= pair[1].start), "{shares:?}");
+        let after = desk.take(0).unwrap();
+        assert_ne!((after.version, after.nonces.start), (before.version, before.nonces.start));
+        assert_eq!(after.task.seal_hash, before.task.seal_hash, "the job is the same");
+        let tried = trials.get();
+        until(|| trials.get() > tried);
+    }
+    desk.put(Some(job));
+    assert_eq!(mined(&producer.feed(next_input(&inbox))), Some(1));
+    desk.stop();
+    sealers.join();
+}
+
+#[test]
+fn a_block_that_is_held_until_its_time_outlives_a_change_of_threads() {
+    let mut producer = Producer::start("pow");
+    let signer = producer.signer(None);
+    let (desk, _) = desk(2);
+    let mut job = producer.ask(1);
+    job.not_before = Timestamp(now().0 + 300);
+    let made = with_threads(&desk, &signer, |inbox| {
+        desk.put(Some(job));
+        until(|| desk.lock().task.is_none());
+        desk.set_threads(1);
+        mined(&producer.feed(next_input(inbox)))
+    });
+    assert_eq!(made, Some(1));
+}
+
+#[test]
+fn a_wrong_number_of_threads_is_refused_and_changes_nothing() {
+    let (commands, _inbox) = sync_channel(16);
+    let start = |threads| {
+        let (desk, _) = desk(0);
+        let signer = Producer::start("pow").signer(None);
+        Sealers::start(Arc::new(desk), signer, commands.clone(), threads).unwrap()
+    };
+    let sealers = start(2);
+    for threads in [0, SEALER_THREADS_MAX + 1, u16::MAX] {
+        let refusal = sealers.set_threads(threads).unwrap_err();
+        assert!(matches!(refusal, ThreadsRefusal::Count { threads: found } if found == threads));
+    }
+    assert_eq!(sealers.desk.meter.threads(), 2);
+    sealers.desk.stop();
+    sealers.join();
+
+    let resting = start(0);
+    assert!(matches!(resting.set_threads(1), Err(ThreadsRefusal::NoProducer)));
 }
