@@ -206,6 +206,21 @@ impl Book {
         Ok(())
     }
 
+    /// Remembers that a node has what was sent.
+    pub fn answer(&mut self, identity: &BlockId, id: &TransactionId) {
+        let sent = self.networks.get_mut(identity).map(|history| &mut history.sent);
+        for record in sent.into_iter().flatten().filter(|record| record.id == *id) {
+            record.is_answered = true;
+        }
+    }
+
+    /// Forgets what was to be sent and came nowhere.
+    pub fn forget_sent(&mut self, identity: &BlockId, id: &TransactionId) {
+        if let Some(history) = self.networks.get_mut(identity) {
+            history.sent.retain(|record| record.id != *id);
+        }
+    }
+
     /// Writes beside a transaction what it was for; an empty text takes the note away.
     ///
     /// # Errors
@@ -246,6 +261,11 @@ impl History {
     /// What was sent there, oldest first.
     pub fn sent(&self) -> &[SentRecord] {
         &self.sent
+    }
+
+    /// What was sent there and may have arrived or not, oldest first.
+    pub fn unanswered(&self) -> impl Iterator<Item = &SentRecord> {
+        self.sent.iter().filter(|record| !record.is_answered)
     }
 
     /// What a transaction was for, in words.

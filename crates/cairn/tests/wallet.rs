@@ -5,10 +5,12 @@
 
 use serde_json::Value;
 use std::cell::RefCell;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 const PASSWORD: &str = "correct horse battery staple";
 const COIN: u64 = 100_000_000;
@@ -31,7 +33,6 @@ impl User {
     }
 
     fn write_private(&self, name: &str, text: &str) {
-        use std::io::Write as _;
         let mut options = std::fs::OpenOptions::new();
         let mut file =
             options.write(true).create(true).truncate(true).mode(0o600).open(self.path(name)).unwrap();
@@ -116,6 +117,7 @@ impl User {
 struct Devnet {
     child: Child,
     _stdout: BufReader<ChildStdout>,
+    ready: Value,
 }
 
 impl Devnet {
@@ -125,8 +127,9 @@ impl Devnet {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["ready"], true);
-        Self { child, _stdout: stdout }
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(ready["ready"], true);
+        Self { child, _stdout: stdout, ready }
     }
 }
 
@@ -524,4 +527,149 @@ fn no_output_ever_holds_a_secret() {
             assert!(!said.contains(&three.join(between)), "{three:?}");
         }
     }
+}
+
+/// Something between a command and its node that lets everything through but payments: of these it keeps the
+/// bytes and the connection, on which no answer comes.
+struct Thief {
+    port: u16,
+    taken: Receiver<Stolen>,
+}
+
+type Stolen = (Vec<u8>, TcpStream);
+
+impl Thief {
+    /// Steals from what goes to a node.
+    fn between(node: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let node = node.strip_prefix("http://").unwrap().to_owned();
+        let (thief, taken) = channel();
+        // It ends with the test.
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, node, thief) = (client.unwrap(), node.clone(), thief.clone());
+                std::thread::spawn(move || pass_on(client, &node, port, &thief));
+            }
+        });
+        Self { port, taken }
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+/// Passes requests on, one connection to the node for each, until a payment comes.
+fn pass_on(client: TcpStream, node: &str, port: u16, thief: &Sender<Stolen>) {
+    let mut reader = BufReader::new(client.try_clone().unwrap());
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let length = head.to_lowercase();
+    let length = length
+        .split_once("content-length: ")
+        .map_or(0, |(_, rest)| rest.lines().next().unwrap().trim().parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    if head.starts_with("POST /v1/transactions ") {
+        thief.send((body, client)).unwrap();
+        return;
+    }
+    let head = head.replace(&format!("127.0.0.1:{port}"), node);
+    let head = head.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let answer = exchange(node, head.as_bytes(), &body);
+    // Who asked may have been killed.
+    let _ = (&client).write_all(&answer);
+}
+
+fn exchange(node: &str, head: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut node = TcpStream::connect(node).unwrap();
+    node.write_all(head).unwrap();
+    node.write_all(body).unwrap();
+    let mut answer = Vec::new();
+    node.read_to_end(&mut answer).unwrap();
+    answer
+}
+
+/// Hands the bytes of a payment to a node, as they were stolen; returns what it answers.
+fn deliver(node: &str, body: &[u8]) -> String {
+    let node = node.strip_prefix("http://").unwrap();
+    let head = format!(
+        "POST /v1/transactions HTTP/1.1\r\nHost: {node}\r\nContent-Type: application/octet-stream\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    String::from_utf8(exchange(node, head.as_bytes(), body)).unwrap()
+}
+
+#[test]
+fn a_payment_whose_command_is_killed_before_the_answer_is_not_paid_twice() {
+    let user = User::new();
+    let devnet = Devnet::start(&user, &[]);
+    let node = devnet.ready["nodes"][0]["api"].as_str().unwrap();
+    user.new_wallet("main");
+    user.fund(100);
+    let thief = Thief::between(node);
+    let send = ["send", "--to", "bob", "--amount", "5"];
+    let unseen = || user.json(&["wallet", "history"])["unseen"].as_array().unwrap().clone();
+    let before = user.balance("bob");
+
+    let mut killed = user.command(&[&send[..], &["--node", &thief.url()]].concat()).spawn().unwrap();
+    // The payment is on its way: the command waits for the answer.
+    let (payment, _connection) = thief.taken.recv().unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let noted = unseen();
+    assert_eq!((noted.len(), text(&noted[0]["amount"])), (1, (5 * COIN).to_string()));
+    assert!(user.succeed(&["wallet", "history"]).contains("not seen"));
+    // Nothing is known of it, and the node says so: now it arrives.
+    assert!(deliver(node, &payment).starts_with("HTTP/1.1 202"));
+    let id = text(&noted[0]["id"]);
+    assert_eq!(user.fail(&send), (1, "already-paid".to_owned()));
+    assert_eq!(user.fail(&[&send[..], &["--wait"]].concat()), (1, "already-paid".to_owned()));
+    assert!(unseen().is_empty(), "the node has it");
+    user.json(&["tx", &id]);
+    // Another payment is none of that, and whoever wants to pay the same again says so.
+    user.json(&["send", "--to", "carol", "--amount", "1", "--wait"]);
+    user.json(&[&send[..], &["--again", "--wait"]].concat());
+    user.json(&[&send[..], &["--wait"]].concat());
+    assert_eq!(user.balance("bob"), before + 15 * COIN);
+}
+
+#[test]
+fn a_payment_that_did_not_arrive_is_paid_again_and_only_once() {
+    let user = User::new();
+    let devnet = Devnet::start(&user, &[]);
+    let node = devnet.ready["nodes"][0]["api"].as_str().unwrap();
+    user.new_wallet("main");
+    user.fund(100);
+    let thief = Thief::between(node);
+    let before = user.balance("bob");
+    let send = ["send", "--to", "bob", "--amount", "5"];
+    let broken = user.command(&[&send[..], &["--node", &thief.url(), "--json"]].concat());
+    let broken = { broken }.stdout(Stdio::piped()).spawn().unwrap();
+    let (stolen, connection) = thief.taken.recv().unwrap();
+    drop(connection);
+    let broken = broken.wait_with_output().unwrap();
+    let error: Value = serde_json::from_slice(&broken.stdout).unwrap();
+    assert_eq!(
+        (broken.status.code(), text(&error["error"]["code"]).as_str()),
+        (Some(3), "connection-broken")
+    );
+    assert!(text(&error["error"]["help"]).contains("may have arrived"), "{error}");
+    let history = user.json(&["wallet", "history"]);
+    assert_eq!(history["unseen"].as_array().unwrap().len(), 1);
+    // It takes the place of what is lost: the same bytes, or others with the same nonce.
+    user.json(&["send", "--to", "bob", "--amount", "6", "--wait"]);
+    assert_eq!(user.balance("bob"), before + 6 * COIN);
+    assert!(user.json(&["wallet", "history"])["unseen"].as_array().unwrap().is_empty());
+    // What turns up too late is refused.
+    assert!(deliver(node, &stolen).contains("nonce-too-low"));
+    // A payment that is refused leaves no trace.
+    assert_eq!(user.fail(&["send", "--to", "bob", "--amount", "1", "--fee-rate", "0"]).0, 1);
+    assert!(user.json(&["wallet", "history"])["unseen"].as_array().unwrap().is_empty());
 }

@@ -40,6 +40,8 @@ pub struct SentRecord {
     pub transfers: u32,
     /// The sum of the transfers, without the fee.
     pub amount: Amount,
+    /// Whether a node said that it has it. Until then it may have arrived, or not.
+    pub is_answered: bool,
 }
 
 /// What a wallet knows of a network that it meets.

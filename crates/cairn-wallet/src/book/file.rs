@@ -61,6 +61,8 @@ struct SentShape {
     to: String,
     transfers: u32,
     amount: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unanswered: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -176,6 +178,7 @@ impl SentShape {
             to: const_hex::encode(record.to.0),
             transfers: record.transfers,
             amount: record.amount.to_string(),
+            unanswered: !record.is_answered,
         }
     }
 
@@ -189,6 +192,7 @@ impl SentShape {
             to: address(&self.to)?,
             transfers: self.transfers,
             amount: Amount::from_units(self.amount.parse().map_err(|_| no_amount)?),
+            is_answered: !self.unanswered,
         })
     }
 }

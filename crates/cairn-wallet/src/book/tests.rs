@@ -28,6 +28,7 @@ fn record(number: u64) -> SentRecord {
         to: Address([2; 32]),
         transfers: 1,
         amount: Amount::from_units(u64::MAX),
+        is_answered: number.is_multiple_of(2),
     }
 }
 
@@ -195,4 +196,25 @@ fn hostile_books_are_refused() {
     for json in [&b""[..], b"{}", b"[]", b"\xff"] {
         assert!(matches!(Book::from_json(json), Err(BookError::Shape(_))));
     }
+}
+
+#[test]
+fn a_payment_is_unanswered_until_a_node_has_it_or_it_is_forgotten() {
+    let mut book = Book::default();
+    let identity = BlockId([7; 32]);
+    book.see("mycoin", identity, Timestamp(1)).unwrap();
+    for number in [1, 3, 5] {
+        book.record_sent(&identity, record(number)).unwrap();
+    }
+    book.answer(&identity, &record(3).id);
+    book.forget_sent(&identity, &record(5).id);
+    let read = Book::from_json(&book.to_json().unwrap()).unwrap();
+    assert_eq!(read, book);
+    let history = read.history(&identity).unwrap();
+    assert_eq!(history.unanswered().map(|it| it.nonce.0).collect::<Vec<_>>(), [1]);
+    assert_eq!(history.sent().len(), 2);
+    // What is not there, or not known, changes nothing.
+    book.answer(&BlockId([8; 32]), &record(1).id);
+    book.forget_sent(&identity, &record(9).id);
+    assert_eq!(read, book);
 }

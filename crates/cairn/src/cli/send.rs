@@ -9,8 +9,8 @@ pub(crate) use payment::{Payment, limits_of};
 use super::context::Context;
 use super::mine::no_block_by_itself;
 use super::network::{Network, fee_rates, warn_of_published_key};
-use super::wallet::{Payer, WalletChoice, note_sent};
-use crate::api::views::{AccountView, Status, TransactionState, TransactionStatus, WaitView};
+use super::wallet::{Fate, Payer, WalletChoice, ask_after, note_after, note_before};
+use crate::api::views::{AccountView, Status, Submitted, TransactionState, TransactionStatus, WaitView};
 use crate::client::{Client, ClientError};
 use crate::failure::CliError;
 use crate::output::{self, Style};
@@ -49,6 +49,9 @@ pub(crate) struct Arguments {
     /// How long to wait [default: 60s].
     #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
+    /// Pay even where the same was paid before, no answer came then, and it has arrived.
+    #[arg(long)]
+    again: bool,
 }
 
 /// Who signs.
@@ -88,30 +91,42 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
         if arguments.preview {
             return preview::show(&bodies, &account, &status, &network, context.json);
         }
+        let earlier = match payer.wallet() {
+            Some(wallet) => ask_after(wallet, &network, &client, &account, &bodies, arguments.again).await?,
+            None => Vec::new(),
+        };
         // Nobody types a password for what cannot be sent.
-        let (mut pen, wallet) = payer.pen(&arguments.choice, context)?;
+        let (mut pen, mut wallet) = payer.pen(&arguments.choice, context)?;
         let mut transactions = Vec::new();
         for body in &bodies {
             transactions.push(pen.sign(body, &network)?);
         }
-        let wait = arguments.wait.then_some(timeout);
-        let taken = match transactions.as_slice() {
-            [only] if arguments.payment.csv.is_none() => {
-                let outcome = submit(&client, &network, &status, only, wait, context.json).await;
-                // What was taken is noted also where waiting for its block failed.
-                let was_taken = outcome.as_ref().err().is_none_or(|error| error.code() == "not-confirmed");
-                (outcome, if was_taken { 1 } else { 0 })
-            }
-            several => many::submit(&client, &network, &status, several, wait, context.json).await,
-        };
-        let (outcome, count) = taken;
-        if let Some(mut wallet) = wallet {
-            let identity = network.identity();
-            let sent = transactions.into_iter().take(count);
-            let sent: Vec<_> = sent.map(|it| (it.body.id(&identity, &it.witness.address()), it)).collect();
-            note_sent(&mut wallet, &network, &sent);
+        if let Some(wallet) = &mut wallet {
+            note_after(wallet, &network, earlier);
+            note_before(wallet, &network, &transactions)?;
         }
-        outcome?;
+        let identity = network.identity();
+        let ids: Vec<_> =
+            transactions.iter().map(|it| it.body.id(&identity, &it.witness.address())).collect();
+        let mut note = |fates: &[Fate]| {
+            if let Some(wallet) = &mut wallet {
+                note_after(wallet, &network, ids.iter().copied().zip(fates.iter().copied()));
+            }
+        };
+        let wait = arguments.wait.then_some(timeout);
+        match transactions.as_slice() {
+            [only] if arguments.payment.csv.is_none() => {
+                let handed = hand_over(&client, &network, &status, only).await;
+                note(&[handed.as_ref().map_or_else(|(_, fate)| *fate, |_| Fate::Taken)]);
+                let id = handed.map_err(|(error, _)| error)?;
+                follow(&client, &network, &status, only, id, wait, context.json).await?;
+            }
+            several => {
+                let handed = many::hand_over(&client, several).await;
+                note(&handed.fates);
+                many::follow(&client, &network, &status, several, handed, wait, context.json).await?;
+            }
+        }
         warn_of_published_key(&network, &sender, context.json);
         Ok(())
     })
@@ -170,40 +185,76 @@ pub(crate) async fn submit(
     wait: Option<Duration>,
     json: bool,
 ) -> Result<(), CliError> {
+    let id = hand_over(client, network, status, transaction).await.map_err(|(error, _)| error)?;
+    follow(client, network, status, transaction, id, wait, json).await
+}
+
+/// Gives a signed transaction to the node, and tells nothing where that goes well.
+///
+/// # Errors
+///
+/// The failure, and what it says about the transaction.
+pub(crate) async fn hand_over(
+    client: &Client,
+    network: &Network,
+    status: &Status,
+    transaction: &Transaction,
+) -> Result<TransactionId, (CliError, Fate)> {
     if let Some(fee) = fee_above_amount(transaction, status) {
         output::warn(&format!("the fee is {}, more than what is sent", network.coins(fee)));
     }
+    let submitted = client.submit(transaction.to_bytes()).await;
+    submitted.map(|submitted| submitted.id.into()).map_err(|error| match Fate::of_error(&error) {
+        Fate::Unknown => {
+            let id = transaction.body.id(&network.identity(), &transaction.witness.address());
+            let help =
+                format!("it may have arrived all the same: `cairn tx {id}` tells, once a node answers");
+            (CliError::from(error).help(help), Fate::Unknown)
+        }
+        fate => (error.into(), fate),
+    })
+}
+
+/// Waits for the block of a transaction that a node has, if asked to, and tells what came of it.
+pub(crate) async fn follow(
+    client: &Client,
+    network: &Network,
+    status: &Status,
+    transaction: &Transaction,
+    id: TransactionId,
+    wait: Option<Duration>,
+    json: bool,
+) -> Result<(), CliError> {
     let started = Instant::now();
-    let submitted = client.submit(transaction.to_bytes()).await?;
     let Some(timeout) = wait else {
         if json {
-            output::print_json(&submitted);
-        } else {
-            tell(network, transaction, &submitted.id.to_string());
-            let later = format!("`cairn tx {}` tells when it is in one", submitted.id);
-            // Whoever leaves a gap or pays too little should hear so now, and not wonder later.
-            let sent = client.get::<TransactionStatus>(&format!("/v1/transactions/{}", submitted.id)).await;
-            match sent.ok().and_then(|sent| sent.waits).filter(|waits| waits.reason != "ready") {
-                Some(waits) => output::warn(&format!("no block can take it yet: {}; {later}", waits.message)),
-                None => match no_block_by_itself(status) {
-                    Some(no_block) => output::note(&format!("it waits for a block: {no_block}")),
-                    None => output::note(&format!("it waits for a block: {later}")),
-                },
-            }
+            output::print_json(&Submitted { id: id.into(), status: TransactionState::Pending });
+            return Ok(());
+        }
+        tell(network, transaction, &id.to_string());
+        let later = format!("`cairn tx {id}` tells when it is in one");
+        // Whoever leaves a gap or pays too little should hear so now, and not wonder later.
+        let sent = client.get::<TransactionStatus>(&format!("/v1/transactions/{id}")).await;
+        match sent.ok().and_then(|sent| sent.waits).filter(|waits| waits.reason != "ready") {
+            Some(waits) => output::warn(&format!("no block can take it yet: {}; {later}", waits.message)),
+            None => match no_block_by_itself(status) {
+                Some(no_block) => output::note(&format!("it waits for a block: {no_block}")),
+                None => output::note(&format!("it waits for a block: {later}")),
+            },
         }
         return Ok(());
     };
     // Whoever stops waiting must still know what was sent.
     if !json {
-        output::note(&format!("sent as {}", submitted.id));
+        output::note(&format!("sent as {id}"));
         output::note("waiting for a block that holds it");
     }
-    let confirmed = wait_for(client, status, submitted.id.into(), started, timeout).await?;
+    let confirmed = wait_for(client, status, id, started, timeout).await?;
     if json {
         output::print_json(&confirmed);
         return Ok(());
     }
-    tell(network, transaction, &submitted.id.to_string());
+    tell(network, transaction, &id.to_string());
     let height = confirmed.height.unwrap_or_default();
     let passed = output::time_text(started.elapsed());
     let mark = Style::Good.paint("confirmed", output::colours_on_stdout());

@@ -11,14 +11,17 @@ mod history;
 mod keys;
 mod message;
 mod open;
+mod outgoing;
 mod payer;
 mod replace;
 mod request;
+mod screen;
 mod show;
 mod unlocked;
 
 pub(crate) use open::{WalletChoice, default_directory, introduce};
-pub(crate) use payer::{Payer, note_sent};
+pub(crate) use outgoing::{Fate, ask_after, note_after, note_before};
+pub(crate) use payer::Payer;
 pub(crate) use request::read_link;
 
 use super::context::Context;

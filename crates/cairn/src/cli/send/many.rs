@@ -3,10 +3,12 @@
 use super::wait_for;
 use crate::api::views::{Status, SubmitResult, Submitted, TransactionState};
 use crate::cli::network::Network;
-use crate::client::Client;
+use crate::cli::wallet::Fate;
+use crate::client::{Client, ClientError};
 use crate::failure::CliError;
 use crate::output::{self, Style, plural};
 use cairn_core::codec::Encode as _;
+use cairn_core::hash::TransactionId;
 use cairn_core::numbers::Amount;
 use cairn_core::transaction::Transaction;
 use serde_json::json;
@@ -17,88 +19,106 @@ const REQUEST_BYTES: usize = 2 * 1024 * 1024;
 /// How many transactions go in one request.
 const REQUEST_TRANSACTIONS: usize = 1_000;
 
-/// Submits transactions in their order, and says how many of the first were taken.
-pub(super) async fn submit(
-    client: &Client,
-    network: &Network,
-    status: &Status,
-    transactions: &[Transaction],
-    wait: Option<Duration>,
-    json: bool,
-) -> (Result<(), CliError>, usize) {
-    let started = Instant::now();
-    let mut taken: Vec<Taken> = Vec::new();
+/// What became of transactions that were given to a node together.
+pub(super) struct Handed {
+    /// Of each in turn.
+    pub(super) fates: Vec<Fate>,
+    /// Why not all were taken.
+    refused: Option<CliError>,
+}
+
+/// Gives transactions to the node in their order, until one is refused.
+pub(super) async fn hand_over(client: &Client, transactions: &[Transaction]) -> Handed {
+    let mut fates = Vec::with_capacity(transactions.len());
     let mut refused = None;
     let mut rest = transactions;
     while refused.is_none() && !rest.is_empty() {
         let (chunk, count) = take_chunk(rest);
-        let outcome = send_chunk(client, chunk, count).await;
-        match outcome {
+        match send_chunk(client, chunk, count).await {
             Ok(results) => {
-                for result in results {
-                    match (result.error, result.id) {
-                        (None, Some(id)) => taken.push(Taken { id: id.into(), height: None }),
-                        (error, _) => {
-                            let message = error.map_or_else(String::new, |error| error.message);
-                            refused = Some(CliError::failed("partly-sent", message));
-                            break;
-                        }
-                    }
+                for result in results.into_iter().take(count) {
+                    fates.push(if result.error.is_none() { Fate::Taken } else { Fate::Refused });
+                    refused =
+                        refused.or(result.error.map(|error| CliError::failed("partly-sent", error.message)));
                 }
             }
-            Err(error) => refused = Some(error),
+            Err(error) => {
+                fates.extend(std::iter::repeat_n(Fate::of_error(&error), count));
+                refused = Some(error.into());
+            }
         }
         rest = rest.get(count..).unwrap_or_default();
     }
-    let count = taken.len();
-    let total = Amount::checked_sum(
-        transactions.iter().take(count).flat_map(|it| &it.body.transfers).map(|it| it.amount),
-    )
-    .unwrap_or(Amount::MAX);
-    if let Some(error) = refused {
-        let done = format!("{count} of {} were sent", plural(transactions.len() as u64, "transaction"));
-        let ids: Vec<String> = taken.iter().map(|it| it.id.to_string()).collect();
-        let failure = error.after(&done);
-        return (
-            Err(match ids.is_empty() {
-                true => failure,
-                false => failure
-                    .help(format!("sent: {}; take their lines out before trying again", ids.join(", "))),
-            }),
-            count,
-        );
+    // What came behind was not sent.
+    fates.resize(transactions.len(), Fate::Refused);
+    Handed { fates, refused }
+}
+
+/// Waits for the blocks of what a node has, if asked to, and tells what came of all.
+pub(super) async fn follow(
+    client: &Client,
+    network: &Network,
+    status: &Status,
+    transactions: &[Transaction],
+    handed: Handed,
+    wait: Option<Duration>,
+    json: bool,
+) -> Result<(), CliError> {
+    let started = Instant::now();
+    let identity = network.identity();
+    let mut taken: Vec<Taken> = transactions
+        .iter()
+        .zip(&handed.fates)
+        .filter(|(_, fate)| **fate == Fate::Taken)
+        .map(|(it, _)| Taken { id: it.body.id(&identity, &it.witness.address()), height: None })
+        .collect();
+    if let Some(error) = handed.refused {
+        return Err(tell_partly(&handed.fates, &taken, error));
     }
     if let Some(timeout) = wait {
         if !json {
-            output::note(&format!(
-                "{} sent; waiting for blocks that hold them",
-                plural(count as u64, "transaction")
-            ));
+            let sent = plural(taken.len() as u64, "transaction");
+            output::note(&format!("{sent} sent; waiting for blocks that hold them"));
         }
         for it in &mut taken {
             let left = timeout.saturating_sub(started.elapsed());
-            match wait_for(client, status, it.id, Instant::now(), left).await {
-                Ok(status) => it.height = status.height,
-                Err(error) => return (Err(error), count),
-            }
+            it.height = wait_for(client, status, it.id, Instant::now(), left).await?.height;
         }
     }
-    tell(network, transactions, &taken, total, json);
-    (Ok(()), count)
+    tell(network, transactions, &taken, json);
+    Ok(())
+}
+
+/// Says how many were sent, which, and of how many nobody knows.
+fn tell_partly(fates: &[Fate], taken: &[Taken], error: CliError) -> CliError {
+    let unknown = fates.iter().filter(|fate| **fate == Fate::Unknown).count();
+    let mut done = format!("{} of {} were sent", taken.len(), plural(fates.len() as u64, "transaction"));
+    if unknown > 0 {
+        done.push_str(&format!(", {unknown} more perhaps"));
+    }
+    let failure = error.after(&done);
+    if unknown > 0 {
+        return failure.help("`cairn wallet history` tells what has arrived, once a node answers");
+    }
+    if taken.is_empty() {
+        return failure;
+    }
+    let ids: Vec<String> = taken.iter().map(|it| it.id.to_string()).collect();
+    failure.help(format!("sent: {}; take their lines out before trying again", ids.join(", ")))
 }
 
 /// A transaction that was taken, and its block where it is known.
 struct Taken {
-    id: cairn_core::hash::TransactionId,
+    id: TransactionId,
     height: Option<u64>,
 }
 
-async fn send_chunk(client: &Client, bytes: Vec<u8>, count: usize) -> Result<Vec<SubmitResult>, CliError> {
+async fn send_chunk(client: &Client, bytes: Vec<u8>, count: usize) -> Result<Vec<SubmitResult>, ClientError> {
     if count == 1 {
         let Submitted { id, status } = client.submit(bytes).await?;
         return Ok(vec![SubmitResult { id: Some(id), status: Some(status), error: None }]);
     }
-    Ok(client.submit_many(bytes.into()).await?)
+    client.submit_many(bytes.into()).await
 }
 
 /// The bytes of as many transactions as one request takes, at least one.
@@ -115,8 +135,10 @@ fn take_chunk(transactions: &[Transaction]) -> (Vec<u8>, usize) {
     (bytes, count)
 }
 
-fn tell(network: &Network, transactions: &[Transaction], taken: &[Taken], total: Amount, json: bool) {
-    let transfers: usize = transactions.iter().map(|it| it.body.transfers.len()).sum();
+fn tell(network: &Network, transactions: &[Transaction], taken: &[Taken], json: bool) {
+    let all = || transactions.iter().flat_map(|it| &it.body.transfers);
+    let transfers = all().count();
+    let total = Amount::checked_sum(all().map(|it| it.amount)).unwrap_or(Amount::MAX);
     if json {
         let list: Vec<_> = taken
             .iter()

@@ -114,6 +114,14 @@ impl Source {
     }
 }
 
+/// Waits until somebody presses Enter.
+pub(super) fn enter() -> Result<(), CliError> {
+    let hidden = Hidden::begin()?;
+    let typed = read_hidden();
+    drop(hidden);
+    typed.map(|_| ())
+}
+
 /// Asks for a line that may be seen. None at the end of the input.
 pub(super) fn line(what: &str) -> Result<Option<SecretText>, CliError> {
     output::eprint_text(what);

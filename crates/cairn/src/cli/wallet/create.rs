@@ -2,6 +2,7 @@
 
 use super::ask::{self, Source, somebody_is_there};
 use super::open::{WalletChoice, directory, harden, parse_name};
+use super::screen::show_apart;
 use crate::cli::context::Context;
 use crate::cli::network::Network;
 use crate::failure::CliError;
@@ -141,7 +142,7 @@ pub(super) fn new(
     let password = choice.password(format!("a new password for wallet {name}"), context).new_password()?;
     let words: Vec<&'static str> = phrase.words().collect();
     if !context.json {
-        show_words(&words);
+        show_apart(|| show_words(&words))?;
         if somebody_is_there() {
             ask_for_words(&phrase)?;
         } else {

@@ -1,6 +1,7 @@
 //! `cairn wallet history`: what changed an account and what it owned after each change, newest first.
 
 use super::open::{WalletChoice, people};
+use super::outgoing::unanswered;
 use super::payer::warn_of_new_chain;
 use super::show::address_of;
 use crate::api::views::{
@@ -12,8 +13,8 @@ use crate::cli::network::Network;
 use crate::client::{Client, ClientError};
 use crate::failure::CliError;
 use crate::output::{self, Style, Table, coins_text, grouped, left, plural, right, whole};
-use cairn_core::hash::BlockId;
-use cairn_wallet::Wallet;
+use cairn_core::hash::{BlockId, TransactionId};
+use cairn_wallet::{SentRecord, Wallet};
 use serde_json::json;
 
 /// How often the history is read again when a block comes in between.
@@ -54,6 +55,14 @@ pub(super) fn run(arguments: &Arguments, choice: &WalletChoice, context: &Contex
         let address = address_of(&wallet, arguments.account.as_deref(), &prefix)?.to_text(&prefix);
         let (account, changes) = read(&client, &address, arguments.limit).await?;
         let waiting = waiting_of(&client, &address).await?;
+        let is_seen = |id: &TransactionId| {
+            waiting.iter().any(|it| TransactionId::from(it.id) == *id)
+                || changes.iter().any(|it| it.entry.id.is_some_and(|seen| TransactionId::from(seen) == *id))
+        };
+        let unseen: Vec<&SentRecord> = unanswered(&wallet, &network)
+            .filter(|it| it.from.to_text(&prefix) == address && it.nonce.0 >= account.nonce)
+            .filter(|it| !is_seen(&it.id))
+            .collect();
         let note_of = |id: Option<crate::api::views::Hash>| {
             let history = wallet.book().history(&network.identity())?;
             history.note(&id?.into()).map(str::to_owned)
@@ -71,10 +80,11 @@ pub(super) fn run(arguments: &Arguments, choice: &WalletChoice, context: &Contex
             output::print_json(&json!({
                 "address": address, "balance": account.balance, "pending_balance": account.pending_balance,
                 "height": account.height, "waiting": waiting, "changes": values,
+                "unseen": unseen.iter().map(|it| sent_value(it, None)).collect::<Vec<_>>(),
             }));
             return Ok(());
         }
-        if changes.is_empty() && waiting.is_empty() {
+        if changes.is_empty() && waiting.is_empty() && unseen.is_empty() {
             output::print_line("nothing has changed this account");
             return Ok(());
         }
@@ -90,6 +100,18 @@ pub(super) fn run(arguments: &Arguments, choice: &WalletChoice, context: &Contex
             left("note"),
             whole("transaction"),
         ]);
+        for it in unseen.iter().rev() {
+            table.row([
+                (Style::Warning, "not seen".to_owned()),
+                (Style::Faint, output::ago(now, it.at.0)),
+                (Style::Plain, "signed".to_owned()),
+                (Style::Warning, format!("-{}", coins(it.amount.into()))),
+                (Style::Plain, String::new()),
+                (Style::Name, network.name_of(&it.to.to_text(&prefix))),
+                (Style::Plain, note_of(Some(it.id.into())).unwrap_or_default()),
+                (Style::Faint, it.id.to_string()),
+            ]);
+        }
         for entry in waiting.iter().rev() {
             let cost = entry.amount.0.saturating_add(entry.weight.saturating_mul(entry.max_fee_rate.0));
             table.row([
@@ -129,6 +151,12 @@ pub(super) fn run(arguments: &Arguments, choice: &WalletChoice, context: &Contex
             end.push_str(&format!("; {} once all that waits is paid", network.coins(pending)));
         }
         output::note(&end);
+        if !unseen.is_empty() {
+            output::note(
+                "what is not seen was signed, no answer came, and this node does not have it: pay it again and \
+                 one of the two is confirmed, never both",
+            );
+        }
         Ok(())
     })
 }
@@ -224,6 +252,13 @@ pub(super) async fn waiting_of(client: &Client, address: &str) -> Result<Vec<Mem
     Ok(entries)
 }
 
+/// What the book says of a payment, as JSON.
+fn sent_value(it: &SentRecord, note: Option<&str>) -> serde_json::Value {
+    json!({ "id": it.id.to_string(), "at_ms": it.at.0, "from": const_hex::encode(it.from.0),
+            "to": const_hex::encode(it.to.0), "nonce": it.nonce.0, "transfers": it.transfers,
+            "amount": Units::from(it.amount), "note": note, "answered": it.is_answered })
+}
+
 /// What the wallet sent on a network, as its book has it: the network itself is not asked.
 fn kept(wallet: &Wallet, identity: &str, limit: u32, context: &Context) -> Result<(), CliError> {
     let identity: BlockId = identity.parse().map_err(|_| {
@@ -237,13 +272,7 @@ fn kept(wallet: &Wallet, identity: &str, limit: u32, context: &Context) -> Resul
     let count = usize::try_from(limit).unwrap_or(usize::MAX);
     let sent = history.sent().iter().rev().take(count);
     if context.json {
-        let sent: Vec<_> = sent
-            .map(|it| {
-                json!({ "id": it.id.to_string(), "at_ms": it.at.0, "from": const_hex::encode(it.from.0),
-                        "to": const_hex::encode(it.to.0), "nonce": it.nonce.0, "transfers": it.transfers,
-                        "amount": Units::from(it.amount), "note": history.note(&it.id) })
-            })
-            .collect();
+        let sent: Vec<_> = sent.map(|it| sent_value(it, history.note(&it.id))).collect();
         output::print_json(
             &json!({ "network": history.name(), "identity": identity.to_string(), "sent": sent }),
         );

@@ -2,6 +2,7 @@
 
 use super::create::{Place, path_of, refuse_existing, show_words};
 use super::open::{WalletChoice, directory, file_failure, harden, parse_name};
+use super::screen::show_apart;
 use super::unlocked;
 use crate::cli::context::Context;
 use crate::failure::CliError;
@@ -134,7 +135,7 @@ pub(super) fn words(choice: &WalletChoice, context: &Context) -> Result<(), CliE
     if context.json {
         output::print_json(&json!({ "wallet": wallet.name().as_str(), "words": words }));
     } else {
-        show_words(&words);
+        show_apart(|| show_words(&words))?;
     }
     Ok(())
 }

@@ -12,10 +12,8 @@ use crate::cli::send::Signer;
 use crate::failure::CliError;
 use crate::output;
 use cairn_core::address::Address;
-use cairn_core::hash::TransactionId;
-use cairn_core::numbers::{Amount, Timestamp};
 use cairn_core::transaction::{Transaction, TransactionBody};
-use cairn_wallet::{Name, PayerError, Recognised, SentRecord, SigningKey, Wallet, development_account};
+use cairn_wallet::{Name, PayerError, Recognised, SigningKey, Wallet, development_account};
 
 /// Who pays.
 #[derive(Debug)]
@@ -220,32 +218,4 @@ pub(super) fn warn_of_new_chain(wallet: &Wallet, network: &Network) {
         network.name,
         network.identity(),
     ));
-}
-
-/// Notes in the book that a network was seen, and what was sent there. The coins are on their way
-/// whatever comes of it, so a book that cannot be written is only told of.
-pub(crate) fn note_sent(wallet: &mut Wallet, network: &Network, sent: &[(TransactionId, Transaction)]) {
-    let now = Timestamp(now_ms());
-    let identity = network.identity();
-    let outcome = wallet.change_book(|book| {
-        book.see(&network.name, identity, now)?;
-        for (id, transaction) in sent {
-            let transfers = &transaction.body.transfers;
-            let Some(first) = transfers.first() else { continue };
-            let record = SentRecord {
-                id: *id,
-                at: now,
-                from: transaction.witness.address(),
-                nonce: transaction.body.nonce,
-                to: first.to,
-                transfers: u32::try_from(transfers.len()).unwrap_or(u32::MAX),
-                amount: Amount::checked_sum(transfers.iter().map(|it| it.amount)).unwrap_or(Amount::MAX),
-            };
-            book.record_sent(&identity, record)?;
-        }
-        Ok(())
-    });
-    if let Err(error) = outcome {
-        output::warn(&format!("sent, but not noted in the wallet's book: {}", CliError::from(error)));
-    }
 }

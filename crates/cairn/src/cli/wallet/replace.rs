@@ -2,12 +2,13 @@
 
 use super::history::waiting_of;
 use super::open::WalletChoice;
-use super::payer::{Payer, note_sent};
+use super::outgoing::{Fate, note_after, note_before};
+use super::payer::Payer;
 use crate::api::input;
 use crate::api::views::{AccountView, TransactionState, TransactionStatus};
 use crate::cli::context::Context;
 use crate::cli::network::{Network, warn_of_published_key};
-use crate::cli::send::{Signer, submit, timeout};
+use crate::cli::send::{Signer, follow, hand_over, timeout};
 use crate::client::Client;
 use crate::failure::CliError;
 use crate::output;
@@ -88,18 +89,20 @@ pub(super) fn run(
                 nonces.join(", ")
             ));
         }
-        let (mut pen, wallet) = payer.pen(choice, context)?;
+        let (mut pen, mut wallet) = payer.pen(choice, context)?;
         let transaction = pen.sign(&body, &network)?;
-        let wait = arguments.wait.then_some(timeout);
-        let sent = submit(&client, &network, &status, &transaction, wait, context.json).await;
-        // What was taken is noted also where waiting for its block failed.
-        if sent.is_ok()
-            && let Some(mut wallet) = wallet
-        {
-            let id = body.id(&network.identity(), &transaction.witness.address());
-            note_sent(&mut wallet, &network, &[(id, transaction)]);
+        if let Some(wallet) = &mut wallet {
+            note_before(wallet, &network, std::slice::from_ref(&transaction))?;
         }
-        sent?;
+        let wait = arguments.wait.then_some(timeout);
+        let handed = hand_over(&client, &network, &status, &transaction).await;
+        if let Some(wallet) = &mut wallet {
+            let id = body.id(&network.identity(), &transaction.witness.address());
+            let fate = handed.as_ref().map_or_else(|(_, fate)| *fate, |_| Fate::Taken);
+            note_after(wallet, &network, [(id, fate)]);
+        }
+        let id = handed.map_err(|(error, _)| error)?;
+        follow(&client, &network, &status, &transaction, id, wait, context.json).await?;
         warn_of_published_key(&network, &sender, context.json);
         Ok(())
     })
