@@ -69,6 +69,8 @@ struct Kept {
     logged: u64,
     /// Whether there was no room for the last ones.
     is_disk_full: bool,
+    /// Whether events were left out, because there was not even room to reserve ids for them.
+    is_missing: bool,
     subscribers: usize,
     closed: bool,
 }
@@ -122,6 +124,7 @@ impl Events {
             records: VecDeque::new(),
             logged: 0,
             is_disk_full: false,
+            is_missing: false,
             subscribers: 0,
             closed: false,
             log,
@@ -137,7 +140,8 @@ impl Events {
     /// # Errors
     ///
     /// Where the disk fails. If it is full the events are delivered all the same, and written down
-    /// with the next ones for which there is room.
+    /// with the next ones for which there is room. Only once [`ID_STEP`] of them wait for that, more are
+    /// left out, so that no id can come again after a crash; all who listen are told to start anew then.
     pub fn publish(&self, events: &[EventView]) -> Result<(), StoreError> {
         if events.is_empty() {
             return Ok(());
@@ -219,6 +223,7 @@ impl Kept {
                     }
                 }
                 Some(Record::Reserved(below)) => self.reserved = self.reserved.max(below),
+                Some(Record::Missing(id)) => self.forget_all(id),
                 Some(Record::Clean(next)) => clean = Some(next),
                 // A later release may write other records; ids stay reserved all the same.
                 None => {}
@@ -239,6 +244,24 @@ impl Kept {
         Ok(())
     }
 
+    /// Goes on after events were left out: whoever heard of what came before must start anew.
+    fn begin_anew(&mut self) -> Result<(), StoreError> {
+        self.log.append(&Record::Missing(self.next).encode())?;
+        self.reserve()?;
+        self.forget_all(self.next);
+        self.logged = self.next;
+        self.next += 1;
+        self.is_missing = false;
+        Ok(())
+    }
+
+    /// Keeps nothing up to an id, which no event has.
+    fn forget_all(&mut self, id: u64) {
+        self.window.clear();
+        self.records.clear();
+        self.floor = id;
+    }
+
     fn newest(&self) -> u64 {
         self.window.back().map_or(self.floor, |event| event.id)
     }
@@ -251,14 +274,21 @@ impl Kept {
     }
 
     fn publish(&mut self, events: &[EventView]) -> Result<(), StoreError> {
+        if self.is_missing {
+            match self.begin_anew() {
+                Err(error) if error.is_full() => return Ok(()),
+                result => result?,
+            }
+        }
         let mut frames = Vec::with_capacity(events.len() * 256);
         let mut ends = Vec::with_capacity(events.len());
         for event in events {
             if self.next >= self.reserved {
                 match self.reserve() {
                     Err(error) if error.is_full() => {
-                        // Without room no id can be reserved; a gap of a whole step keeps ids apart.
-                        self.reserved = self.reserved.saturating_add(ID_STEP);
+                        tracing::warn!("no room for events: they are left out until there is");
+                        self.is_missing = true;
+                        break;
                     }
                     result => result?,
                 }
@@ -338,6 +368,9 @@ impl Kept {
     }
 
     fn mark_clean(&mut self) -> Result<(), StoreError> {
+        if self.is_missing {
+            self.begin_anew()?;
+        }
         self.log.append(&Record::Clean(self.next).encode())?;
         self.log.sync()
     }

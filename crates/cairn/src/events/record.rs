@@ -2,7 +2,8 @@
 //!
 //! A frame is what goes over the wire (WHATWG HTML, 9.2 Server-sent events). A record is a byte that
 //! says its kind, then, integers little-endian: `1` and events, each `id u64 ‖ length u32 ‖ frame`;
-//! `2` and the u64 below which ids are reserved; `3` and the next id after a clean stop.
+//! `2` and the u64 below which ids are reserved; `3` and the next id after a clean stop; `4` and an id
+//! that no event has: before it, events are missing.
 
 use crate::api::views::EventView;
 use axum::body::Bytes;
@@ -11,6 +12,7 @@ use std::io::Write as _;
 const KIND_EVENTS: u8 = 1;
 const KIND_RESERVED: u8 = 2;
 const KIND_CLEAN: u8 = 3;
+const KIND_MISSING: u8 = 4;
 
 /// What one record of the log says.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(super) enum Record {
     Reserved(u64),
     /// The program stopped cleanly; this is the next id.
     Clean(u64),
+    /// No event has this id, and before it some were left out.
+    Missing(u64),
 }
 
 impl Record {
@@ -30,6 +34,7 @@ impl Record {
             Self::Events(frames) => return encode_events(frames.iter().map(|(id, frame)| (*id, &**frame))),
             Self::Reserved(below) => (KIND_RESERVED, below),
             Self::Clean(next) => (KIND_CLEAN, next),
+            Self::Missing(id) => (KIND_MISSING, id),
         };
         let mut bytes = vec![kind];
         bytes.extend_from_slice(&number.to_le_bytes());
@@ -39,10 +44,12 @@ impl Record {
     /// Reads a record; none if its kind or form is unknown.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
+        let number = || rest.try_into().ok().map(u64::from_le_bytes);
         match *kind {
             KIND_EVENTS => decode_events(rest).map(Self::Events),
-            KIND_RESERVED => rest.try_into().ok().map(u64::from_le_bytes).map(Self::Reserved),
-            KIND_CLEAN => rest.try_into().ok().map(u64::from_le_bytes).map(Self::Clean),
+            KIND_RESERVED => number().map(Self::Reserved),
+            KIND_CLEAN => number().map(Self::Clean),
+            KIND_MISSING => number().map(Self::Missing),
             _ => None,
         }
     }
@@ -102,7 +109,9 @@ mod tests {
     #[test]
     fn every_record_reads_back() {
         let events = vec![(1, Bytes::from_static(b"a")), (7, Bytes::from_static(b"")), (9, "bcd".into())];
-        for record in [Record::Events(events), Record::Reserved(5), Record::Clean(u64::MAX)] {
+        for record in
+            [Record::Events(events), Record::Reserved(5), Record::Clean(u64::MAX), Record::Missing(6)]
+        {
             assert_eq!(Record::decode(&record.encode()), Some(record));
         }
     }

@@ -181,3 +181,62 @@ fn after_a_loss_ids_go_on_higher_and_whoever_comes_back_is_told_to_start_anew() 
     publish(&events, 1..2);
     assert!(events.newest() >= 5_000_000);
 }
+
+#[test]
+fn no_id_comes_again_however_much_was_told_on_a_full_disk() {
+    let disk = SimulatedDisk::new(1);
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY, 1).unwrap();
+    publish(&events, 0..2);
+    disk.set_capacity(0);
+    for round in 0..3 {
+        publish(&events, round * ID_STEP..(round + 1) * ID_STEP);
+    }
+    let told = events.newest();
+    assert_eq!(told, ID_STEP, "no id is given that is not reserved");
+    let disk = disk.after_kill();
+    disk.set_capacity(u64::MAX);
+    let again = Events::open(Arc::new(disk), IDENTITY, 1).unwrap();
+    publish(&again, 0..1);
+    assert!(again.newest() > told, "{} was told before", again.newest());
+    assert!(first_text(&mut again.subscribe(Some(told)).unwrap()).contains("reset"));
+}
+
+#[test]
+fn whoever_listened_while_events_were_left_out_starts_anew() {
+    let disk = SimulatedDisk::new(1);
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY, 1).unwrap();
+    disk.set_capacity(0);
+    publish(&events, 0..ID_STEP + 5);
+    let told = events.newest();
+    let mut listener = events.subscribe(Some(told)).unwrap();
+    assert_eq!(listener.take(), None, "what was left out is not told");
+    disk.set_capacity(u64::MAX);
+    publish(&events, 5..7);
+    assert!(matches!(listener.take(), Some(Delivery::Last(_))));
+    let check = |events: &Arc<Events>| {
+        let mut back = events.subscribe(Some(told)).unwrap();
+        let reset = first_text(&mut back);
+        assert!(reset.contains("\"reason\":\"too-old\""), "{reset}");
+        assert_eq!(take_ids(&mut events.subscribe(Some(told + 1)).unwrap()), [told + 2, told + 3]);
+    };
+    check(&events);
+    drop((listener, events));
+    // It is remembered, also where the process was killed.
+    let events = Events::open(Arc::new(disk.after_kill()), IDENTITY, 1).unwrap();
+    check(&events);
+}
+
+#[test]
+fn a_clean_stop_does_not_hide_that_events_were_left_out() {
+    let disk = SimulatedDisk::new(1);
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY, 1).unwrap();
+    disk.set_capacity(0);
+    publish(&events, 0..ID_STEP + 5);
+    let told = events.newest();
+    assert!(events.close().is_err());
+    disk.set_capacity(u64::MAX);
+    events.close().unwrap();
+    let events = Events::open(Arc::new(disk.after_kill()), IDENTITY, 1).unwrap();
+    publish(&events, 0..1);
+    assert!(first_text(&mut events.subscribe(Some(told)).unwrap()).contains("too-old"));
+}
