@@ -1,5 +1,5 @@
-//! What the log tells an operator about the chain and the mempool: every new head, but at most a line a
-//! second.
+//! What the log tells an operator about the chain and the mempool: every new head and every refused block,
+//! but at most a line a second of each.
 //!
 //! A node that catches up, or makes a block as soon as a transaction comes, joins hundreds of blocks a
 //! second. Those of a second are one line then, with the first and the last of them.
@@ -9,6 +9,7 @@ use cairn_core::address::{Address, AddressPrefix};
 use cairn_core::block::CheckedBlock;
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::{Height, Timestamp};
+use cairn_node::chain::BlockRefusal;
 use cairn_node::queries::MempoolStatus;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,16 @@ pub(super) struct Journal {
     /// The time of the head that was told last.
     last_time: Timestamp,
     untold: Option<Heads>,
+    refused: Refusals,
+}
+
+/// Blocks that were refused: whoever sends them must not fill the log.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// When the last line was written.
+    told: Option<Instant>,
+    /// How many were refused since, and why the last one was.
+    untold: Option<(u64, String)>,
 }
 
 /// Blocks that joined the chain and were not told yet.
@@ -46,7 +57,21 @@ struct Heads {
 impl Journal {
     /// A journal that begins at a head with a time.
     pub(super) const fn new(prefix: AddressPrefix, mempool_bytes_max: usize, head: Timestamp) -> Self {
-        Self { prefix, mempool_bytes_max, is_mempool_full: false, told: None, last_time: head, untold: None }
+        Self {
+            prefix,
+            mempool_bytes_max,
+            is_mempool_full: false,
+            told: None,
+            last_time: head,
+            untold: None,
+            refused: Refusals { told: None, untold: None },
+        }
+    }
+
+    /// A block was refused.
+    pub(super) fn note_refusal(&mut self, refusal: &BlockRefusal) {
+        let before = self.refused.untold.take().map_or(0, |(count, _)| count);
+        self.refused.untold = Some((before + 1, refusal.to_string()));
     }
 
     /// A block joined the chain.
@@ -66,14 +91,19 @@ impl Journal {
 
     /// When [`Journal::write`] has something to tell; none if there is nothing.
     pub(super) fn due(&self) -> Option<Instant> {
-        let told = self.told.map(|told| told + LINE_TIME);
-        self.untold.as_ref().and(told)
+        let heads = self.untold.as_ref().and(self.told.map(|told| told + LINE_TIME));
+        [heads, self.refused.due()].into_iter().flatten().min()
     }
 
     /// Writes a line about new heads if it is time, and one whenever the mempool fills up or empties.
     pub(super) fn write(&mut self, mempool: MempoolStatus, now: Instant) {
         if let Some((heads, after_ms)) = self.take_due(now) {
             self.tell_heads(&heads, after_ms, mempool);
+        }
+        match self.refused.take_due(now) {
+            Some((1, refusal)) => tracing::warn!(refusal, "block refused"),
+            Some((blocks, refusal)) => tracing::warn!(blocks, refusal, "blocks refused, the last of them so"),
+            None => {}
         }
         if let Some(is_full) = self.turn_of(mempool.bytes) {
             self.tell_mempool(is_full, mempool);
@@ -83,12 +113,13 @@ impl Journal {
     /// Writes what is left, at the end.
     pub(super) fn close(&mut self, mempool: MempoolStatus) {
         self.told = None;
+        self.refused.told = None;
         self.write(mempool, Instant::now());
     }
 
     /// What is to be told of new heads now, and how long after the head before that, in milliseconds.
     fn take_due(&mut self, now: Instant) -> Option<(Heads, u64)> {
-        if self.due().is_some_and(|due| now < due) {
+        if self.told.is_some_and(|told| now < told + LINE_TIME) {
             return None;
         }
         let heads = self.untold.take()?;
@@ -138,6 +169,22 @@ impl Journal {
     }
 }
 
+impl Refusals {
+    fn due(&self) -> Option<Instant> {
+        self.untold.as_ref().and(self.told.map(|told| told + LINE_TIME))
+    }
+
+    /// What is to be told now.
+    fn take_due(&mut self, now: Instant) -> Option<(u64, String)> {
+        if self.told.is_some_and(|told| now < told + LINE_TIME) {
+            return None;
+        }
+        let untold = self.untold.take()?;
+        self.told = Some(now);
+        Some(untold)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +217,25 @@ mod tests {
         assert_eq!(journal.due(), Some(start + LINE_TIME));
         assert_eq!(journal.take_due(start + LINE_TIME / 2), None);
         assert_eq!(journal.take_due(start + LINE_TIME), Some((heads(4), 300)));
+    }
+
+    #[test]
+    fn a_flood_of_refused_blocks_is_a_line_a_second() {
+        let mut journal = journal();
+        let start = Instant::now();
+        journal.note_refusal(&BlockRefusal::DiskFull);
+        let why = BlockRefusal::DiskFull.to_string();
+        assert_eq!(journal.refused.take_due(start), Some((1, why.clone())));
+        for _ in 0..1_000 {
+            journal.note_refusal(&BlockRefusal::DiskFull);
+            assert_eq!(journal.refused.take_due(start + LINE_TIME / 2), None);
+        }
+        assert_eq!(journal.due(), Some(start + LINE_TIME));
+        // New heads are told meanwhile.
+        journal.untold = Some(heads(1));
+        assert!(journal.take_due(start + LINE_TIME / 2).is_some());
+        assert_eq!(journal.refused.take_due(start + LINE_TIME), Some((1_000, why)));
+        assert_eq!(journal.refused.take_due(start + 3 * LINE_TIME), None, "there is nothing to tell");
     }
 
     #[test]

@@ -252,7 +252,7 @@ impl Worker {
                 match &outcome {
                     Ok(_) => {}
                     Err(BlockRefusal::DiskFull) => self.note_full("a block"),
-                    Err(refusal) => tracing::warn!(%refusal, "block refused"),
+                    Err(refusal) => self.journal.note_refusal(refusal),
                 }
                 let _ = reply.send(outcome);
             }
