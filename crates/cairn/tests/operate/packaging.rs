@@ -12,6 +12,7 @@ use serde_json::Value;
 const UNIT: &str = include_str!("../../../../packaging/cairn.service");
 const DASHBOARD: &str = include_str!("../../../../packaging/grafana-dashboard.json");
 const ALERTS: &str = include_str!("../../../../packaging/alerts.yml");
+const WATCH: &str = include_str!("../../../../docs/operate/watch.md");
 const SCRAPE: &str = include_str!("../../../../packaging/prometheus.yml");
 
 /// The names of labels, by the name of a figure.
@@ -112,6 +113,21 @@ fn dashboard_and_alerts_ask_for_figures_that_a_node_has() {
     }
     assert!(SCRAPE.contains("job_name: cairn\n") && SCRAPE.contains("\"127.0.0.1:7780\""));
     assert!(SCRAPE.contains("- alerts.yml") && DASHBOARD.contains("job=\\\"cairn\\\""));
+}
+
+#[test]
+fn the_page_for_operators_names_every_figure_and_no_other() {
+    let figures: BTreeSet<String> = figures_of_a_node().into_keys().collect();
+    let named = words(WATCH).into_iter().map(|(word, _)| word.to_owned());
+    let named: BTreeSet<String> =
+        named.filter(|word| word.starts_with("cairn_") && word != "cairn_").collect();
+    assert_eq!(named, figures);
+    // And the dashboard shows each.
+    let hidden: Vec<_> = figures.iter().filter(|name| !DASHBOARD.contains(name.as_str())).collect();
+    assert!(
+        hidden.iter().all(|name| *name == "cairn_http_panics_total"),
+        "{hidden:?}: only an alert asks for it"
+    );
 }
 
 #[test]
