@@ -12,10 +12,12 @@ fuzz_target!(|bytes: &[u8]| BODY.get_or_init(body)(bytes));
 
 fn body() -> fn(&[u8]) {
     let asked = std::env::var("CAIRN_FUZZ_TARGET").expect("CAIRN_FUZZ_TARGET names the target");
-    let core = cairn_core::fuzz::TARGETS.into_iter();
+    let targets = cairn_core::fuzz::TARGETS.into_iter();
+    #[cfg(feature = "wallet")]
+    let targets = targets.chain(cairn_wallet::fuzz::TARGETS);
     #[cfg(feature = "api")]
-    let core = core.chain(cairn::api::fuzz::TARGETS);
-    let mut targets = core;
+    let targets = targets.chain(cairn::api::fuzz::TARGETS);
+    let mut targets = targets;
     match targets.find(|(name, _)| *name == asked) {
         Some((_, body)) => body,
         None => panic!("there is no target `{asked}`"),

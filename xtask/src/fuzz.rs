@@ -1,7 +1,7 @@
 //! Coverage-guided fuzzing of one target under libFuzzer with AddressSanitizer, where a nightly toolchain exists.
 //!
-//! The bodies are those of `fuzz.rs` in `cairn-core` and in the interface, which the tests run too. The flags are
-//! those of `cargo fuzz`, which is therefore not needed.
+//! The bodies are those of `fuzz.rs` in `cairn-core`, in `cairn-wallet` and in the interface, which the tests run
+//! too. The flags are those of `cargo fuzz`, which is therefore not needed.
 
 use std::process::Command;
 
@@ -9,8 +9,11 @@ use crate::report::Refusal;
 use crate::repository::{Repository, output_of, run as run_program, succeeds};
 
 /// Where the tables of targets stand, and the feature that brings each in.
-const TABLES: [(&str, Option<&str>); 2] =
-    [("crates/cairn-core/src/fuzz.rs", None), ("crates/cairn/src/api/fuzz.rs", Some("api"))];
+const TABLES: [(&str, Option<&str>); 3] = [
+    ("crates/cairn-core/src/fuzz.rs", None),
+    ("crates/cairn-wallet/src/fuzz.rs", Some("wallet")),
+    ("crates/cairn/src/api/fuzz.rs", Some("api")),
+];
 const SECONDS_DEFAULT: u32 = 60;
 const USAGE: &str = "usage: cargo xtask fuzz TARGET [--seconds N] [--seed N]";
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -47,13 +50,14 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Result<(), R
         return Err(Refusal::new(
             "there is no nightly toolchain here, and libFuzzer needs one",
             "`rustup toolchain install nightly`; without it the same bodies run in \
-             `cargo test -p cairn-core --test decoders` and `cargo test -p cairn --lib fuzz`",
+             `cargo test -p cairn-core --test decoders`, `cargo test -p cairn-wallet --test readers` and \
+             `cargo test -p cairn --lib fuzz`",
         ));
     }
     run_target(repository, target, asked.seconds, asked.seed)
 }
 
-/// Every target of the two tables.
+/// Every target of the tables.
 pub(crate) fn targets(repository: &Repository) -> Result<Vec<Target>, Refusal> {
     let mut targets = Vec::new();
     for (path, feature) in TABLES {
@@ -148,11 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_hold_targets_of_both_kinds() {
+    fn the_tables_hold_targets_of_every_kind() {
         let targets = targets(&Repository::current()).unwrap();
         let feature = |name: &str| targets.iter().find(|target| target.name == name).map(|it| it.feature);
         assert_eq!(feature("block"), Some(None));
         assert_eq!(feature("submission_json"), Some(Some("api")));
-        assert!(targets.len() >= 30, "{targets:?}");
+        assert_eq!(feature("keystore"), Some(Some("wallet")));
+        assert!(targets.len() >= 40, "{targets:?}");
+        let names: std::collections::BTreeSet<_> = targets.iter().map(|target| &target.name).collect();
+        assert_eq!(names.len(), targets.len(), "a name stands for one target: {targets:?}");
     }
 }

@@ -108,7 +108,15 @@ pub(super) const ROWS: &[Row] = &[
         threshold: "0 wrong, 0 secret bytes",
         steps: |repository, tier, seed| {
             let cases = tier.of([64, 1000, 10_000]);
-            vec![properties(inner_tests(repository, &["cairn-wallet"]), cases, seed)]
+            let mut steps = vec![
+                properties(inner_tests(repository, &["cairn-wallet"]), cases, seed),
+                tests(&["memory", "wallet", "prompts"], &[]),
+            ];
+            if tier != Tier::Quick {
+                // What wipes a secret must do so also where the optimiser looks for what is never read.
+                steps.push(tests(&["memory"], &[]).in_release());
+            }
+            steps
         },
     },
 ];
@@ -119,6 +127,7 @@ fn fuzz_steps(repository: &Repository, tier: Tier, seed: u32) -> Vec<Step> {
     let mut steps = vec![
         properties(tests(&["decoders"], &[]), cases, seed),
         properties(lib_tests(vec!["api::fuzz".to_owned()]), cases, seed),
+        properties(tests(&["readers"], &[]), cases, seed),
     ];
     if tier != Tier::Quick && fuzz::has_nightly() {
         let seconds = tier.of([0, 300, 3600]).to_string();
@@ -167,6 +176,12 @@ fn properties(step: Step, cases: u32, seed: u32) -> Step {
 }
 
 impl Step {
+    /// The same, built as it is shipped.
+    fn in_release(mut self) -> Self {
+        self.arguments.insert(1, "--release".to_owned());
+        self
+    }
+
     fn with(mut self, variable: &'static str, value: String) -> Self {
         self.variables.push((variable, value));
         self

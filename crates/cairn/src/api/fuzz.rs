@@ -12,8 +12,8 @@ use crate::api::input::{
 };
 use crate::api::routes::accounts::cursor;
 use crate::api::views::{
-    AccountQuery, BlockQuery, BlocksQuery, EventsQuery, FaucetRequest, HistoryQuery, MempoolQuery,
-    MineRequest, SignedTransaction, parse_number,
+    AccountQuery, BlockQuery, BlocksQuery, EventsQuery, FaucetRequest, HistoryQuery, LogRequest,
+    MempoolQuery, MineRequest, SignedTransaction, parse_number,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use cairn_core::address::AddressPrefix;
@@ -28,7 +28,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by name.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("query_blocks", reads_query::<BlocksQuery>),
     ("query_block", reads_query::<BlockQuery>),
     ("query_account", reads_query::<AccountQuery>),
@@ -43,6 +43,7 @@ pub const TARGETS: [Target; 18] = [
     ("body_transaction", reads_json::<SignedTransaction>),
     ("body_faucet", reads_json::<FaucetRequest>),
     ("body_mine", reads_json::<MineRequest>),
+    ("body_log", reads_json::<LogRequest>),
     ("submission_json", |bytes| reads_submission(Form::Json, bytes)),
     ("submission_bytes", |bytes| reads_submission(Form::Octets, bytes)),
     ("header_kind", header_kind),
