@@ -374,7 +374,8 @@ impl Chain {
         let is_better = self.is_better(&entry);
         // What headers show to win is taken in whatever it costs: else a node whose chain no longer grows
         // could be kept from the branch that all others are on.
-        let cost = if is_better || self.outweighs_tip(entry.reach) { 0 } else { self.cost_beside(block, source) };
+        let cost =
+            if is_better || self.outweighs_tip(entry.reach) { 0 } else { self.cost_beside(block, source) };
         if cost > self.allowance.left() {
             return Ok(Import::refused(BlockRefusal::TooCheap { found: cost, left: self.allowance.left() }));
         }

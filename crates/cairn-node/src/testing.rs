@@ -11,7 +11,8 @@ use crate::producer::{MineRefusal, SealJob};
 use cairn_core::account::Account;
 use cairn_core::address::{Address, AddressPrefix};
 use cairn_core::block::{
-    self, BLOCK_VERSION, BlockError, CheckedBlock, CheckedHeader, Header, Seal, UnsealedBlock, block_id, extra_hash,
+    self, BLOCK_VERSION, BlockError, CheckedBlock, CheckedHeader, Header, Seal, UnsealedBlock, block_id,
+    extra_hash,
 };
 use cairn_core::consensus::{Consensus, Parent, seal_message};
 use cairn_core::hash::{BlockId, CertificateHash, HistoryRoot, MerkleRoot, StateRoot, TransactionId};

@@ -127,9 +127,8 @@ impl<const N: usize> Runs<N> {
     ) -> Result<Option<[u8; N]>, StoreError> {
         let bounds = Bounds::of_prefix(prefix).and_then(|bounds| bounds.cut_up_to(least));
         let Some(bounds) = bounds else { return Ok(None) };
-        let entries = self.collect(transaction, |table, run, found| {
-            collect_up(self.name, table, run, &bounds, 1, found)
-        })?;
+        let entries = self
+            .collect(transaction, |table, run, found| collect_up(self.name, table, run, &bounds, 1, found))?;
         Ok(entries.into_iter().min())
     }
 

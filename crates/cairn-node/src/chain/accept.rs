@@ -1,11 +1,11 @@
 //! Judging headers that come without their blocks, and knowing whose blocks are wanted.
 
+use super::Chain;
 use super::headers::{
     AcceptedHeaders, BestHeader, HEADERS_MESSAGE_MAX, HeadersRefusal, HeadersRequest, HeadersVerdict, PeerKey,
 };
 use super::presync::Expected;
 use super::tree::Entry;
-use super::Chain;
 use cairn_core::block::CheckedHeader;
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::{Height, Timestamp};
@@ -152,7 +152,11 @@ impl Chain {
         }
         // HEA-4 > No header is, or stands on, one that broke a rule before.
         let first = headers.first().map(|first| first.header().parent);
-        match first.into_iter().chain(headers.iter().map(CheckedHeader::id)).find(|id| self.invalid.contains(id)) {
+        match first
+            .into_iter()
+            .chain(headers.iter().map(CheckedHeader::id))
+            .find(|id| self.invalid.contains(id))
+        {
             Some(block) => Err(HeadersRefusal::KnownInvalid { block }),
             None => Ok(()),
         }
@@ -284,7 +288,11 @@ impl Chain {
         if let Some(below) = self.headers.insert(branch, work) {
             self.tree.raise_reach(&below, work);
         }
-        if room < count { AcceptedHeaders::NoRoom { new: room } } else { AcceptedHeaders::Kept { new: count } }
+        if room < count {
+            AcceptedHeaders::NoRoom { new: room }
+        } else {
+            AcceptedHeaders::Kept { new: count }
+        }
     }
 
     fn known_entry(&self, id: &BlockId) -> Option<&Entry> {

@@ -114,7 +114,12 @@ impl Presync {
     }
 
     /// Notes the message with which the branch outweighs the tip; returns what to ask for again.
-    pub(super) fn begin_keeping(&mut self, peer: PeerKey, last: BlockId, work: Work) -> Option<HeadersRequest> {
+    pub(super) fn begin_keeping(
+        &mut self,
+        peer: PeerKey,
+        last: BlockId,
+        work: Work,
+    ) -> Option<HeadersRequest> {
         let branch = self.0.get_mut(&peer)?;
         branch.lasts.push(last);
         branch.pass = Pass::Keep { work, come: 0 };

@@ -33,7 +33,13 @@ fn sealed(network: &Network, header: Header) -> CheckedHeader {
 }
 
 /// Headers by `who` on `parent`, `step_ms` apart: nobody has their bodies.
-fn headers_on(network: &Network, parent: &Parent, who: Person, count: usize, step_ms: u64) -> Vec<CheckedHeader> {
+fn headers_on(
+    network: &Network,
+    parent: &Parent,
+    who: Person,
+    count: usize,
+    step_ms: u64,
+) -> Vec<CheckedHeader> {
     let mut parent = parent.clone();
     let mut headers = Vec::with_capacity(count);
     for _ in 0..count {
@@ -91,7 +97,10 @@ fn with_the_allowance_drained_a_better_branch_of_cheap_blocks_is_taken_headers_f
 
     let verdicts: Vec<_> = blocks.iter().map(|bytes| bench.import_bytes(bytes).unwrap()).collect();
     assert_eq!(verdicts[0], Imported::Side);
-    assert!(verdicts.iter().any(|it| matches!(it, Imported::Reorganised { fork: Height(0), .. })), "{verdicts:?}");
+    assert!(
+        verdicts.iter().any(|it| matches!(it, Imported::Reorganised { fork: Height(0), .. })),
+        "{verdicts:?}"
+    );
     assert_eq!((bench.tip(), bench.node.supply()), (other.tip(), other.node.supply()));
     assert_eq!((bench.node.wanted(9), bench.node.state_status().headers), (vec![], 0));
     assert_eq!(bench.node.best_header().id, other.tip());
@@ -252,7 +261,10 @@ fn hea_5_an_invalid_header_in_the_middle_refuses_the_message_and_is_remembered()
     let expected_target = right.target;
     let tampered: [(fn(&mut Header), HeaderError); 5] = [
         (|it| it.height = Height(9), HeaderError::Height { found: Height(9), expected: Height(3) }),
-        (|it| it.time = Timestamp(5), HeaderError::TimeNotAfterParent { found: Timestamp(5), parent: parent.time }),
+        (
+            |it| it.time = Timestamp(5),
+            HeaderError::TimeNotAfterParent { found: Timestamp(5), parent: parent.time },
+        ),
         (
             |it| it.target = CompactTarget(0x207f_fffe),
             HeaderError::Target { found: CompactTarget(0x207f_fffe), expected: expected_target },
@@ -303,7 +315,9 @@ fn hea_4_an_invalid_body_takes_the_headers_above_it_along() {
     assert_eq!(bench.import(blocks[0].clone()), Ok(Imported::Side));
     let block = blocks[1].id();
     match bench.import(blocks[1].clone()) {
-        Err(BlockRefusal::Invalid { block: found, error: BlockError::StateRoot { .. } }) => assert_eq!(found, block),
+        Err(BlockRefusal::Invalid { block: found, error: BlockError::StateRoot { .. } }) => {
+            assert_eq!(found, block)
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!((bench.tip(), bench.node.wanted(9)), (tip, vec![]));
@@ -495,9 +509,8 @@ fn a_locator_reaches_from_the_best_header_to_block_0_in_steps_that_double() {
     bench.import_bytes(&blocks[0]).unwrap();
     bench.import_bytes(&blocks[1]).unwrap();
     known.extend(headers.iter().map(|header| (header.id(), 1_000 + header.header().height.0)));
-    let expected = [
-        1205, 1204, 1203, 1202, 1201, 1200, 1199, 1198, 1197, 1196, 1194, 190, 182, 166, 134, 70, 0,
-    ];
+    let expected =
+        [1205, 1204, 1203, 1202, 1201, 1200, 1199, 1198, 1197, 1196, 1194, 190, 182, 166, 134, 70, 0];
     assert_eq!(heights(&bench, &|id| known[id]), expected);
 }
 

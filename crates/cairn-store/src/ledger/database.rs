@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
-use crate::backend::{DatabaseFile, Disk};
 use super::tables;
+use crate::backend::{DatabaseFile, Disk};
 use crate::error::StoreError;
 use crate::log::Position;
 use crate::row::contain;

@@ -319,7 +319,9 @@ impl ApiError {
         Self::new(
             StatusCode::NOT_FOUND,
             "history-unavailable",
-            format!("more than {PAST_UNDOS_MAX} blocks after block {height} touched the account and left the chain"),
+            format!(
+                "more than {PAST_UNDOS_MAX} blocks after block {height} touched the account and left the chain"
+            ),
             "ask for a height above them, or below",
         )
     }

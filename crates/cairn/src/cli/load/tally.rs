@@ -287,7 +287,8 @@ mod tests {
 
     #[test]
     fn of_the_rules_of_the_mempool_only_those_about_what_waits_now_are_worth_another_try() {
-        for (number, again) in [(2, true), (3, true), (4, true), (5, false), (6, false), (7, true), (8, true)] {
+        for (number, again) in [(2, true), (3, true), (4, true), (5, false), (6, false), (7, true), (8, true)]
+        {
             assert_eq!(is_for_now("refused", Some(&format!("MEM-{number}"))), again, "MEM-{number}");
         }
         for (code, rule) in [("transaction-too-heavy", "MEM-9"), ("wrong-signature", "TX-9")] {
