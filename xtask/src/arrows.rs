@@ -41,7 +41,7 @@ const PURE: &[(&str, &[&str])] = &[
             "toml",
         ],
     ),
-    ("cairn-node", &["thiserror"]),
+    ("cairn-node", &["rmp", "siphasher", "thiserror"]),
 ];
 
 /// One dependency that a manifest declares.

@@ -21,6 +21,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("HIS", "crates/cairn-core/src/"),
     ("MRK", "crates/cairn-core/src/"),
     ("MEM", "crates/cairn-node/src/"),
+    ("MSG", "crates/cairn-node/src/"),
 ];
 
 /// Words that look like a rule's number and name something else.

@@ -63,7 +63,7 @@ impl SealedBlock {
 ///
 /// # Invariant
 ///
-/// Made only by [`check`], [`trust`] and [`CheckedBlock::seal`], so whoever holds one need not check again.
+/// Made only by [`check`], [`trust`], [`assemble`] and [`CheckedBlock::seal`], so whoever holds one need not check again.
 #[derive(Clone, Debug)]
 pub struct CheckedBlock {
     header: Header,
@@ -118,11 +118,8 @@ impl CheckedBlock {
         let UnsealedBlock { header, transactions, extra } = template;
         let id = block_id(&header.seal_hash(), seal.nonce());
         consensus.check_seal(&header, &seal, &id)?;
-        let body = encode_body(None, transactions.iter().map(CheckedTransaction::transaction), &extra);
-        let mut bytes = header.to_bytes();
-        bytes.extend_from_slice(&body);
-        seal.encode(&mut bytes);
-        Ok(Self { header, seal, id, transactions, bytes: bytes.into() })
+        let bytes = encode_block(&header, None, &transactions, &extra, &seal);
+        Ok(Self { header, seal, id, transactions, bytes })
     }
 }
 
@@ -201,29 +198,42 @@ fn check_with(
     // Cheap first: work is what a flood of false blocks would have to pay for.
     consensus.check_header_alone(&header)?;
     consensus.check_seal(&header, &seal, &id)?;
-    check_body(&header, &body, consensus)?;
+    check_body(&header, body.certificate.as_ref(), &body.extra, consensus)?;
 
-    // BLK-2 > The header counts the transactions.
-    let expected = body.transactions.len();
-    if usize::try_from(header.tx_count).ok() != Some(expected) {
-        return Err(BlockError::TransactionCount { found: header.tx_count, expected });
-    }
+    check_count(&header, body.transactions.len())?;
     // BLK-3 > The header has the root over the transactions. Before their own rules, so that a false
     // body under a good header is told from a header that commits to a bad transaction.
     let identity = consensus.rules().identity();
     let transactions = IdentifiedTransaction::new_all(body.transactions, identity);
-    let leaves: Vec<LeafHash> = transactions.iter().map(IdentifiedTransaction::leaf).collect();
-    let expected = merkle::root(&leaves);
-    if header.tx_root != expected {
-        return Err(BlockError::TransactionRoot { found: header.tx_root, expected });
-    }
+    check_root(&header, transactions.iter().map(IdentifiedTransaction::leaf))?;
     let transactions = check_transactions(transactions)
         .map_err(|(position, source)| BlockError::Transaction { position, source })?;
-    // BLK-7 > The header has the weight of the transactions.
-    let expected = total_weight(&transactions);
-    if header.weight_used != expected {
-        return Err(BlockError::WeightUsed { found: header.weight_used, expected });
-    }
+    check_weight(&header, &transactions)?;
+    Ok(CheckedBlock { header, seal, id, transactions, bytes })
+}
+
+/// Puts a block together from transactions that were checked before: those that a node has when it is
+/// told of a block in short.
+///
+/// # Errors
+///
+/// As [`check`], without BLK-1 and the TX rules.
+pub fn assemble(
+    header: SealedHeader,
+    certificate: Option<&Certificate>,
+    transactions: Vec<CheckedTransaction>,
+    extra: &[u8],
+    consensus: &Consensus,
+) -> Result<CheckedBlock, BlockError> {
+    let id = header.id();
+    let SealedHeader { header, seal } = header;
+    consensus.check_header_alone(&header)?;
+    consensus.check_seal(&header, &seal, &id)?;
+    check_body(&header, certificate, extra, consensus)?;
+    check_count(&header, transactions.len())?;
+    check_root(&header, transactions.iter().map(CheckedTransaction::leaf))?;
+    check_weight(&header, &transactions)?;
+    let bytes = encode_block(&header, certificate, &transactions, extra, &seal);
     Ok(CheckedBlock { header, seal, id, transactions, bytes })
 }
 
@@ -260,27 +270,75 @@ pub fn decode_transaction(bytes: &[u8], place: u32) -> Result<Option<Transaction
 }
 
 /// The rules about a body that need no transaction.
-fn check_body(header: &Header, body: &Body, consensus: &Consensus) -> Result<(), BlockError> {
+fn check_body(
+    header: &Header,
+    certificate: Option<&Certificate>,
+    extra: &[u8],
+    consensus: &Consensus,
+) -> Result<(), BlockError> {
     // BLK-4 > The header has the hash of the extra data.
-    let expected = extra_hash(&body.extra);
+    let expected = extra_hash(extra);
     if header.extra_hash != expected {
         return Err(BlockError::ExtraHash { found: header.extra_hash, expected });
     }
     // BLK-5 > The extra data has at most as many bytes as genesis allows.
     let limit = consensus.rules().limits().extra_bytes;
-    if body.extra.len() > limit {
-        return Err(BlockError::TooMuchExtra { found: body.extra.len(), limit });
+    if extra.len() > limit {
+        return Err(BlockError::TooMuchExtra { found: extra.len(), limit });
     }
     // BLK-6 > The header has the hash of the certificate, zero where there is none.
-    let expected = body.certificate.as_ref().map_or(CertificateHash::ZERO, Certificate::hash);
+    let expected = certificate.map_or(CertificateHash::ZERO, Certificate::hash);
     if header.prev_seal != expected {
         return Err(BlockError::CertificateHash { found: header.prev_seal, expected });
     }
     Ok(())
 }
 
+/// BLK-2 > The header counts the transactions.
+fn check_count(header: &Header, expected: usize) -> Result<(), BlockError> {
+    if usize::try_from(header.tx_count).ok() == Some(expected) {
+        Ok(())
+    } else {
+        Err(BlockError::TransactionCount { found: header.tx_count, expected })
+    }
+}
+
+/// BLK-3 > The header has the root over the transactions.
+fn check_root(header: &Header, leaves: impl Iterator<Item = LeafHash>) -> Result<(), BlockError> {
+    let expected = merkle::root(&leaves.collect::<Vec<_>>());
+    if header.tx_root == expected {
+        Ok(())
+    } else {
+        Err(BlockError::TransactionRoot { found: header.tx_root, expected })
+    }
+}
+
+/// BLK-7 > The header has the weight of the transactions.
+fn check_weight(header: &Header, transactions: &[CheckedTransaction]) -> Result<(), BlockError> {
+    let expected = total_weight(transactions);
+    if header.weight_used == expected {
+        Ok(())
+    } else {
+        Err(BlockError::WeightUsed { found: header.weight_used, expected })
+    }
+}
+
 fn total_weight(transactions: &[CheckedTransaction]) -> Weight {
     Weight(transactions.iter().map(|transaction| transaction.weight().0).sum())
+}
+
+fn encode_block(
+    header: &Header,
+    certificate: Option<&Certificate>,
+    transactions: &[CheckedTransaction],
+    extra: &[u8],
+    seal: &Seal,
+) -> Arc<[u8]> {
+    let body = encode_body(certificate, transactions.iter().map(CheckedTransaction::transaction), extra);
+    let mut bytes = header.to_bytes();
+    bytes.extend_from_slice(&body);
+    seal.encode(&mut bytes);
+    bytes.into()
 }
 
 fn encode_body<'a>(

@@ -48,8 +48,11 @@ impl Tag {
     /// Opens the root of the history tree.
     pub const HISTORY_ROOT: Self = Self(b"cairn/history/root/1\0");
 
+    /// Opens what keys the short ids of a compact block.
+    pub const SHORT_ID: Self = Self(b"cairn/shortid/1\0");
+
     /// Every tag, for the test that none is the prefix of another.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::TRANSACTION,
         Self::WITNESS,
         Self::LEAF,
@@ -67,6 +70,7 @@ impl Tag {
         Self::HISTORY_LEAF,
         Self::HISTORY_NODE,
         Self::HISTORY_ROOT,
+        Self::SHORT_ID,
     ];
 
     /// The bytes of the tag, with the closing NUL.

@@ -486,6 +486,15 @@ pub fn check_each(
     batching: Batching<'_>,
 ) -> Vec<Result<CheckedTransaction, TransactionError>> {
     let identified = IdentifiedTransaction::new_all(transactions, rules.identity());
+    check_each_identified(identified, rules, batching)
+}
+
+/// As [`check_each`], for transactions that have their names already.
+pub fn check_each_identified(
+    identified: Vec<IdentifiedTransaction>,
+    rules: &Rules,
+    batching: Batching<'_>,
+) -> Vec<Result<CheckedTransaction, TransactionError>> {
     let formed: Vec<_> = identified.into_iter().map(|transaction| check_form(transaction, rules)).collect();
     if all_signed(formed.iter().filter_map(|outcome| outcome.as_ref().ok()), batching) {
         return formed;

@@ -484,6 +484,13 @@ impl Chain {
         Ok(header.producer)
     }
 
+    /// Remembers that a block whose header is known breaks a rule in its body.
+    pub(crate) fn condemn_body(&mut self, id: BlockId, error: BlockError, store: &mut dyn Store) {
+        if self.headers.get(&id).is_some() {
+            self.condemn(id, error, store);
+        }
+    }
+
     /// Remembers an invalid block, unless other bytes with its id can be valid.
     fn condemn(&mut self, id: BlockId, error: BlockError, store: &mut dyn Store) -> BlockRefusal {
         if error.condemns_id() {

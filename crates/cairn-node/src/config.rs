@@ -1,5 +1,6 @@
 //! What a node chooses for itself: none of it is consensus.
 
+use crate::relay::RelayConfig;
 use cairn_core::address::Address;
 
 /// All that a node chooses.
@@ -11,6 +12,8 @@ pub struct NodeConfig {
     pub mempool: MempoolConfig,
     /// Whether and when to make blocks.
     pub mining: MiningConfig,
+    /// How transactions go on to other nodes.
+    pub relay: RelayConfig,
 }
 
 /// How many transactions wait at most.
@@ -62,7 +65,12 @@ pub enum MiningMode {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { undo_window: 10_000, mempool: MempoolConfig::default(), mining: MiningConfig::default() }
+        Self {
+            undo_window: 10_000,
+            mempool: MempoolConfig::default(),
+            mining: MiningConfig::default(),
+            relay: RelayConfig::default(),
+        }
     }
 }
 

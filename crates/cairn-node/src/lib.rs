@@ -31,18 +31,25 @@
 //! Read in this order: [`messages`], `node`, `chain`, [`mempool`], [`producer`].
 
 pub mod chain;
+pub mod compact;
 pub mod config;
 pub mod memory;
 pub mod mempool;
 pub mod messages;
 mod node;
+pub mod peers;
 pub mod producer;
 pub mod queries;
+mod recent;
+pub mod relay;
+pub mod sync;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod wire;
 
+pub use chain::PeerKey;
 pub use config::{MempoolConfig, MiningConfig, MiningMode, NodeConfig};
 pub use messages::{Effect, Event, Input, JobId, Outcome, RequestId};
 pub use node::Node;

@@ -28,7 +28,7 @@ pub(crate) use lane::{Lane, Run};
 use crate::config::MempoolConfig;
 use cairn_core::account::Account;
 use cairn_core::address::Address;
-use cairn_core::hash::{StatePath, TransactionId};
+use cairn_core::hash::{LeafHash, StatePath, TransactionId};
 use cairn_core::network::Rules;
 use cairn_core::numbers::{FeeRate, Height, Nonce, Timestamp};
 use cairn_core::state::State;
@@ -92,6 +92,7 @@ pub(crate) struct Mempool {
     entries: BTreeMap<Ticket, Entry>,
     lanes: BTreeMap<Address, Lane>,
     ids: BTreeMap<TransactionId, Ticket>,
+    leaves: BTreeMap<LeafHash, Ticket>,
     ranks: BTreeSet<Rank>,
     /// The entries that expire, by the last height they may enter.
     expiring: BTreeSet<(Height, Ticket)>,
@@ -134,6 +135,7 @@ impl Mempool {
             entries: BTreeMap::new(),
             lanes: BTreeMap::new(),
             ids: BTreeMap::new(),
+            leaves: BTreeMap::new(),
             ranks: BTreeSet::new(),
             expiring: BTreeSet::new(),
             refused: BTreeMap::new(),
@@ -166,6 +168,12 @@ impl Mempool {
     pub(crate) fn get(&self, id: &TransactionId) -> Option<(Ticket, &Entry)> {
         let ticket = *self.ids.get(id)?;
         Some((ticket, self.entry(ticket)))
+    }
+
+    /// The transaction with these bytes, if it waits.
+    pub(crate) fn get_by_leaf(&self, leaf: &LeafHash) -> Option<&Arc<CheckedTransaction>> {
+        let ticket = *self.leaves.get(leaf)?;
+        Some(&self.entry(ticket).transaction)
     }
 
     pub(crate) fn lane(&self, sender: &Address) -> Option<&Lane> {
@@ -238,6 +246,7 @@ impl Mempool {
             .or_insert_with(|| Lane::new(transaction.sender_path(), view.account(transaction.sender_path())));
         lane.insert(transaction.body().nonce, ticket, transaction.cost_max());
         self.ids.insert(transaction.id(), ticket);
+        self.leaves.insert(transaction.leaf(), ticket);
         self.ranks.insert(entry.rank);
         let valid_until = transaction.body().valid_until;
         if valid_until != Height::GENESIS {
@@ -259,6 +268,7 @@ impl Mempool {
             self.lanes.remove(&sender);
         }
         self.ids.remove(&transaction.id());
+        self.leaves.remove(&transaction.leaf());
         self.ranks.remove(&entry.rank);
         self.executable -= usize::from(entry.rank.executable);
         self.expiring.remove(&(transaction.body().valid_until, ticket));
@@ -328,6 +338,8 @@ impl Mempool {
         assert!(self.entries.iter().all(|(ticket, entry)| entry.rank.arrival.0 == *ticket));
         let ids = self.entries.iter().map(|(ticket, entry)| (entry.transaction.id(), *ticket));
         assert_eq!(self.ids, ids.collect());
+        let leaves = self.entries.iter().map(|(ticket, entry)| (entry.transaction.leaf(), *ticket));
+        assert_eq!(self.leaves, leaves.collect());
         let expiring =
             self.entries.iter().map(|(ticket, entry)| (entry.transaction.body().valid_until, *ticket));
         assert_eq!(self.expiring, expiring.filter(|(height, _)| *height != Height::GENESIS).collect());

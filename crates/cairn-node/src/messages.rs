@@ -1,10 +1,11 @@
 //! What goes into a node and what comes out.
 
-use crate::chain::{BlockRefusal, HeadersRefusal, HeadersVerdict, Imported, PeerKey};
+use crate::chain::{BlockRefusal, Imported, PeerKey};
 use crate::config::MiningMode;
 use crate::mempool::{DropReason, SubmitError, Submitted};
+use crate::peers::{PeerEffect, PeerInput};
 use crate::producer::{MineRefusal, SealJob};
-use cairn_core::block::{CheckedBlock, CheckedHeader, Seal};
+use cairn_core::block::{CheckedBlock, Seal};
 use cairn_core::consensus::HeaderError;
 use cairn_core::hash::{BlockId, TransactionId};
 use cairn_core::numbers::{Height, Timestamp};
@@ -37,21 +38,13 @@ pub enum Input {
         /// The block.
         block: CheckedBlock,
     },
-    /// A message of headers from a peer, ascending; the answer is [`Outcome::Headers`]. At most one
-    /// request for headers at a time goes to a peer; headers told unasked may come beside it.
-    Headers {
-        /// Who asks; none if nobody waits for the answer.
-        request: Option<RequestId>,
-        /// Which peer.
+    /// Something came from a peer, or became of it.
+    Peer {
+        /// Which peer; a name that no later peer bears.
         peer: PeerKey,
-        /// The headers; none say that the peer has no more.
-        headers: Vec<CheckedHeader>,
+        /// What.
+        input: PeerInput,
     },
-    /// A peer has left: what was counted of its headers is forgotten.
-    PeerLeft(PeerKey),
-    /// Nobody who is asked has the body of a block: its header and all that stand on it are dropped, and
-    /// may come again. Nothing is said about the block.
-    DropHeaders(BlockId),
     /// The sealer has closed a block.
     Sealed {
         /// Which one.
@@ -95,6 +88,13 @@ pub enum Effect {
     Seal(Box<SealJob>),
     /// What is being sealed is not wanted any more.
     StopSealing,
+    /// Do something about a peer.
+    Peer {
+        /// Which peer.
+        peer: PeerKey,
+        /// What.
+        effect: PeerEffect,
+    },
     /// Tell whoever listens.
     News(Event),
 }
@@ -106,8 +106,6 @@ pub enum Outcome {
     Submitted(Vec<Result<Submitted, SubmitError>>),
     /// To [`Input::Block`].
     Block(Result<Imported, BlockRefusal>),
-    /// To [`Input::Headers`].
-    Headers(Result<HeadersVerdict, HeadersRefusal>),
     /// To [`Input::Mine`]: the ids of the blocks, ascending.
     Mined(Result<Vec<BlockId>, MineRefusal>),
 }

@@ -1,11 +1,13 @@
 //! The node: inputs in, effects out.
 
-use crate::chain::{BlockRefusal, Chain, ChainChange, Import, Imported, PeerKey, Source, depth_of};
+use crate::chain::{BlockRefusal, Chain, ChainChange, Import, Imported, Source, depth_of};
 use crate::config::NodeConfig;
 use crate::mempool::{Admission, Arrival, Followed, Mempool, SubmitError, Submitted, View};
 use crate::messages::{Effect, Event, Input, JobId, Outcome, RequestId};
 use crate::producer::Producer;
-use cairn_core::block::{BlockError, CheckedBlock, CheckedHeader, Seal};
+use crate::relay::Relay;
+use crate::sync::Sync;
+use cairn_core::block::{BlockError, CheckedBlock, Seal};
 use cairn_core::consensus::Consensus;
 use cairn_core::hash::TransactionId;
 use cairn_core::numbers::Timestamp;
@@ -21,7 +23,9 @@ pub struct Node {
     pub(crate) chain: Chain,
     pub(crate) mempool: Mempool,
     pub(crate) producer: Producer,
-    effects: VecDeque<Effect>,
+    pub(crate) relay: Relay,
+    pub(crate) sync: Sync,
+    pub(crate) effects: VecDeque<Effect>,
 }
 
 /// The view of the tip, borrowed from the chain alone so that the mempool can change beside it.
@@ -45,6 +49,8 @@ impl Node {
             chain: Chain::new(consensus, config.undo_window, loaded),
             mempool: Mempool::new(config.mempool),
             producer: Producer::new(config.mining),
+            relay: Relay::new(config.relay),
+            sync: Sync::default(),
             effects: VecDeque::new(),
         }
     }
@@ -61,17 +67,7 @@ impl Node {
             Input::Restore(transactions) => self.restore(now, transactions, store)?,
             Input::Submit { request, transactions } => self.submit(now, request, transactions, store)?,
             Input::Block { request, block } => self.take_block(now, request, block, store)?,
-            Input::Headers { request, peer, headers } => {
-                return self.take_headers(now, request, peer, &headers, store);
-            }
-            Input::PeerLeft(peer) => {
-                self.chain.forget_peer(peer);
-                return Ok(());
-            }
-            Input::DropHeaders(first) => {
-                self.chain.drop_headers(&first);
-                return Ok(());
-            }
+            Input::Peer { peer, input } => self.take_from_peer(now, peer, input, store)?,
             Input::Sealed { job, extra, seal } => self.take_seal(now, job, extra, seal, store)?,
             Input::Mine { request, blocks } => {
                 if let Err(refusal) = self.producer.owe(request, blocks, &self.chain) {
@@ -85,6 +81,7 @@ impl Node {
             // Nobody waits for the verdict; the news tells.
             drop(self.import(now, block, store)?);
         }
+        self.run_peers(now, store)?;
         let planned = self.producer.plan(now, &mut self.chain, &mut self.mempool, store)?;
         self.effects.extend(planned);
         Ok(())
@@ -97,7 +94,8 @@ impl Node {
 
     /// When the node wants [`Input::Wakeup`], if nothing comes before.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        [self.chain.held().next(), self.producer.wakeup()].into_iter().flatten().min()
+        let own = [self.chain.held().next(), self.producer.wakeup()];
+        own.into_iter().chain([self.relay.wakeup(), self.sync.wakeup()]).flatten().min()
     }
 
     /// The accounts after the tip, for a store that is closed.
@@ -150,7 +148,7 @@ impl Node {
         keep_returned(&returned, store)
     }
 
-    /// Takes transactions, keeps them on disk in one call, and answers for each.
+    /// Takes transactions and answers for each.
     fn submit(
         &mut self,
         now: Timestamp,
@@ -158,6 +156,18 @@ impl Node {
         transactions: Vec<Result<CheckedTransaction, TransactionError>>,
         store: &mut dyn Store,
     ) -> Result<(), StoreError> {
+        let answers = self.admit(now, transactions, store)?;
+        self.answer(request, Outcome::Submitted(answers));
+        Ok(())
+    }
+
+    /// Takes transactions, keeps them on disk in one call, and tells of those that are new.
+    pub(crate) fn admit(
+        &mut self,
+        now: Timestamp,
+        transactions: Vec<Result<CheckedTransaction, TransactionError>>,
+        store: &mut dyn Store,
+    ) -> Result<Vec<Result<Submitted, SubmitError>>, StoreError> {
         let view = view_of(&self.chain);
         let mut answers = Vec::with_capacity(transactions.len());
         let mut admissions = Vec::new();
@@ -174,7 +184,7 @@ impl Node {
         }
         if keep(&admissions, store)? {
             for admission in admissions {
-                self.tell_admission(admission);
+                self.tell_admission(admission, now);
             }
         } else {
             self.mempool.retract(admissions, &view);
@@ -187,15 +197,15 @@ impl Node {
                 }
             }
         }
-        self.answer(request, Outcome::Submitted(answers));
-        Ok(())
+        Ok(answers)
     }
 
-    fn tell_admission(&mut self, admission: Admission) {
+    fn tell_admission(&mut self, admission: Admission, now: Timestamp) {
         let Admission::New { transaction, displaced } = admission else { return };
         for (_, entry, reason) in displaced {
             self.tell(Event::Dropped { id: entry.transaction.id(), reason });
         }
+        self.relay.announce(transaction.leaf(), now);
         self.tell(Event::Pending { transaction });
     }
 
@@ -209,22 +219,6 @@ impl Node {
         let verdict = self.import(now, Arc::new(block), store)?;
         if let Some(request) = request {
             self.answer(request, Outcome::Block(verdict));
-        }
-        Ok(())
-    }
-
-    /// Takes headers without their blocks. The chain stays as it is, so nothing else follows from them.
-    fn take_headers(
-        &mut self,
-        now: Timestamp,
-        request: Option<RequestId>,
-        peer: PeerKey,
-        headers: &[CheckedHeader],
-        store: &dyn Store,
-    ) -> Result<(), StoreError> {
-        let verdict = self.chain.accept_headers(peer, headers, now, store)?;
-        if let Some(request) = request {
-            self.answer(request, Outcome::Headers(verdict));
         }
         Ok(())
     }
@@ -273,7 +267,7 @@ impl Node {
     }
 
     /// Imports a block, and tells what came of it.
-    fn import(
+    pub(crate) fn import(
         &mut self,
         now: Timestamp,
         block: Arc<CheckedBlock>,
@@ -337,10 +331,16 @@ impl Node {
                 connected: change.connected_ids,
             });
         }
+        let confirmed = change.connected.iter().flat_map(|(block, _)| block.transactions());
+        self.relay.follow(confirmed.map(CheckedTransaction::leaf));
+        let blocks: Vec<Arc<CheckedBlock>> =
+            change.connected.iter().map(|(block, _)| Arc::clone(block)).collect();
+        self.announce_blocks(&blocks);
         for (block, totals) in change.connected {
             self.tell(Event::Block { block, totals });
         }
         for transaction in followed.returned {
+            self.relay.announce(transaction.leaf(), now);
             self.tell(Event::Pending { transaction });
         }
         for (id, reason) in followed.dropped {

@@ -7,6 +7,7 @@ use crate::memory::MemoryStore;
 use crate::mempool::{SubmitError, Submitted};
 use crate::messages::{Effect, Event, Input, Outcome, RequestId};
 use crate::node::Node;
+use crate::peers::PeerEffect;
 use crate::producer::{MineRefusal, SealJob};
 use cairn_core::account::Account;
 use cairn_core::address::{Address, AddressPrefix};
@@ -65,6 +66,8 @@ pub(crate) struct Bench {
     pub(crate) now: Timestamp,
     pub(crate) news: Vec<Event>,
     pub(crate) job: Option<SealJob>,
+    /// What peers are to be told, in order.
+    pub(crate) told: Vec<(PeerKey, PeerEffect)>,
     /// How many times the node said that sealing is to stop.
     pub(crate) stops: u32,
     answers: Vec<(RequestId, Outcome)>,
@@ -298,6 +301,7 @@ impl Bench {
             store,
             now: START.saturating_add_ms(60_000),
             news: Vec::new(),
+            told: Vec::new(),
             job: None,
             stops: 0,
             answers: Vec::new(),
@@ -320,6 +324,7 @@ impl Bench {
                     self.stops += 1;
                 }
                 Effect::News(event) => self.news.push(event),
+                Effect::Peer { peer, effect } => self.told.push((peer, effect)),
             }
         }
     }
@@ -393,13 +398,7 @@ impl Bench {
         peer: u64,
         headers: &[CheckedHeader],
     ) -> Result<HeadersVerdict, HeadersRefusal> {
-        let request = self.request();
-        let (peer, headers) = (PeerKey(peer), headers.to_vec());
-        self.handle(Input::Headers { request: Some(request), peer, headers });
-        match self.take_answer(request) {
-            Some(Outcome::Headers(verdict)) => verdict,
-            other => panic!("{other:?}"),
-        }
+        self.node.chain.accept_headers(PeerKey(peer), headers, self.now, &self.store).unwrap()
     }
 
     /// The headers of the chain above a height, as a peer would check them.

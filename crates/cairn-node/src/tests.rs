@@ -6,5 +6,6 @@ mod headers;
 mod mempool;
 mod mining;
 mod network;
+mod peers;
 mod reorganisation;
 mod restart;

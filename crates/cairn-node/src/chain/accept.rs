@@ -2,7 +2,8 @@
 
 use super::Chain;
 use super::headers::{
-    AcceptedHeaders, BestHeader, HEADERS_MESSAGE_MAX, HeadersRefusal, HeadersRequest, HeadersVerdict, PeerKey,
+    AcceptedHeaders, BestHeader, HEADERS_MAX, HEADERS_MESSAGE_MAX, HeadersRefusal, HeadersRequest,
+    HeadersVerdict, PeerKey,
 };
 use super::presync::Expected;
 use super::tree::Entry;
@@ -124,6 +125,16 @@ impl Chain {
         Ok(Height::GENESIS)
     }
 
+    /// The work of the chain that ends in a block whose header is known, and its height.
+    pub(crate) fn reach(&self, id: &BlockId) -> Option<(Work, Height)> {
+        self.known_entry(id).map(|entry| (entry.work, entry.header.height))
+    }
+
+    /// Whether more headers can be kept before bodies come.
+    pub(crate) fn has_room_for_headers(&self) -> bool {
+        self.headers.len() < HEADERS_MAX / 2
+    }
+
     fn id_on_chain(&self, height: Height, store: &dyn Store) -> Result<Option<BlockId>, StoreError> {
         match self.tree.id_at(height) {
             Some(id) => Ok(Some(id)),
@@ -185,9 +196,8 @@ impl Chain {
         let parent = first.header().parent;
         let counted = self.presync.end(peer, &parent).cloned();
         let is_counted = counted.is_some();
-        let base = match counted.or_else(|| self.known_entry(&parent).cloned()) {
-            Some(base) => base,
-            None => return Err(self.refuse_unconnected(first)),
+        let Some(base) = counted.or_else(|| self.known_entry(&parent).cloned()) else {
+            return Err(self.refuse_unconnected(first));
         };
         let Judged { branch, until } = self.judge(headers, base, now)?;
         let Some((last, end)) = branch.last().map(|(id, entry)| (*id, entry.clone())) else {

@@ -4,7 +4,6 @@ use crate::chain::{
     AcceptedHeaders, BlockRefusal, COUNTED_MESSAGES_MAX, HEADERS_MESSAGE_MAX, HeadersRefusal, HeadersRequest,
     Imported, LOCATOR_IDS_MAX, PeerKey,
 };
-use crate::messages::Input;
 use crate::testing::{Bench, Network, Person, find_seal, header_on, miner, miner_for, seal_block, section};
 use cairn_core::block::{BlockError, CheckedBlock, CheckedHeader, Header, SealedHeader};
 use cairn_core::consensus::{HeaderError, Parent};
@@ -133,7 +132,7 @@ fn headers_that_do_not_outweigh_the_tip_are_not_kept_whoever_sends_how_many() {
     assert_eq!((status.headers, status.header_branches, status.counted_peers), (0, 0, 20));
     assert_eq!((bench.node.wanted(9), bench.node.best_header().id), (vec![], bench.tip()));
     for peer in 0..20 {
-        bench.handle(Input::PeerLeft(PeerKey(peer)));
+        bench.node.chain.forget_peer(PeerKey(peer));
     }
     assert_eq!(bench.node.state_status().counted_peers, 0);
 }
@@ -259,7 +258,8 @@ fn hea_5_an_invalid_header_in_the_middle_refuses_the_message_and_is_remembered()
     let time = parent.time.saturating_add_ms(1_000);
     let right = header_on(&network.consensus, &parent, BOB, time);
     let expected_target = right.target;
-    let tampered: [(fn(&mut Header), HeaderError); 5] = [
+    type Tamper = fn(&mut Header);
+    let tampered: [(Tamper, HeaderError); 5] = [
         (|it| it.height = Height(9), HeaderError::Height { found: Height(9), expected: Height(3) }),
         (
             |it| it.time = Timestamp(5),
@@ -384,13 +384,13 @@ fn of_branches_of_headers_the_one_with_the_most_work_is_wanted_first() {
     assert_eq!(bench.node.wanted(3), ids(&[stem[0].clone(), stem[1].clone(), right[0].clone()]));
     assert_eq!(bench.node.state_status().header_branches, 3);
     // Nobody has a body of the best branch: the next best is wanted, and nobody is to blame.
-    bench.handle(Input::DropHeaders(right[0].id()));
+    bench.node.chain.drop_headers(&right[0].id());
     assert_eq!(bench.node.wanted(9), ids(&stem));
     assert_eq!(bench.node.best_header().id, stem[2].id());
     bench.accept(3, &right).unwrap();
     assert_eq!(bench.node.best_header().id, right[2].id());
     // From the stem down all goes.
-    bench.handle(Input::DropHeaders(stem[1].id()));
+    bench.node.chain.drop_headers(&stem[1].id());
     assert_eq!(bench.node.wanted(9), ids(&stem[..1]));
     assert_eq!(bench.node.state_status().header_branches, 1);
 }

@@ -1,0 +1,593 @@
+//! What peers tell a node, and what it tells them: the part of the node that faces other nodes.
+
+use crate::chain::{AcceptedHeaders, BlockRefusal, Chain, HeadersRefusal, Imported, PeerKey};
+use crate::compact::{CompactBlock, Partial};
+use crate::mempool::{SubmitError, Submitted};
+use crate::messages::Effect;
+use crate::node::Node;
+use crate::relay;
+use crate::sync::{self, Place, SyncStatus, Wanted};
+use crate::wire::Message;
+use cairn_core::block::{BlockError, CheckedBlock, CheckedHeader, SealedHeader};
+use cairn_core::consensus::{Consensus, HeaderError};
+use cairn_core::hash::{BlockId, LeafHash};
+use cairn_core::numbers::{Height, Timestamp};
+use cairn_core::store::{Store, StoreError};
+use cairn_core::target::Work;
+use cairn_core::transaction::{CheckedTransaction, IdentifiedTransaction, Transaction, TransactionError};
+use std::sync::Arc;
+
+/// The node's name for a request for blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AskId(pub u64);
+
+/// What a peer says of itself when it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// The height of its tip.
+    pub height: Height,
+    /// The work of its chain.
+    pub work: Work,
+}
+
+/// What transactions of a peer are judged for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JudgedFor {
+    /// To wait here.
+    Mempool,
+    /// To complete a block that came in short.
+    Block(BlockId),
+}
+
+/// What the shell tells a node of a peer. Messages that only ask for blocks of the chain are answered
+/// by the shell itself.
+#[derive(Debug)]
+pub enum PeerInput {
+    /// It is there.
+    Joined(PeerInfo),
+    /// It is gone.
+    Left,
+    /// It has transactions.
+    Announced(Vec<LeafHash>),
+    /// It asks for transactions.
+    AskedFor(Vec<LeafHash>),
+    /// It does not have transactions that it was asked for.
+    NotFound(Vec<LeafHash>),
+    /// It sends transactions.
+    Transactions(Vec<Transaction>),
+    /// Transactions that it has sent were judged: what became of each, in the order of
+    /// [`PeerEffect::Judge`]; none if there was no time for them.
+    Judged {
+        /// What for.
+        purpose: JudgedFor,
+        /// Their names.
+        leaves: Vec<LeafHash>,
+        /// What became of them.
+        verdicts: Option<Vec<Result<CheckedTransaction, TransactionError>>>,
+    },
+    /// It sends headers, an answer or news, each checked by itself.
+    Headers(Vec<CheckedHeader>),
+    /// It sends a block in short.
+    Compact(Box<CompactBlock>),
+    /// It sends transactions of a block.
+    BlockTransactions {
+        /// The block.
+        block: BlockId,
+        /// The transactions.
+        transactions: Vec<Transaction>,
+    },
+    /// It has sent a block that it was asked for.
+    Body {
+        /// The request.
+        ask: AskId,
+        /// The block, checked by itself.
+        block: Result<Box<CheckedBlock>, InvalidBody>,
+    },
+    /// There are no more blocks to come for a request.
+    AskEnded {
+        /// The request.
+        ask: AskId,
+        /// Whether the peer ended it itself, and not the connection.
+        complete: bool,
+    },
+}
+
+/// A block that breaks a rule by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidBody {
+    /// Its id; none if the bytes are no block, or if no work was done for it.
+    pub id: Option<BlockId>,
+    /// The rule.
+    pub error: BlockError,
+}
+
+/// What a peer asks of the chain; the shell answers from what is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The headers behind the first block of the locator that is on the chain.
+    Headers {
+        /// Blocks that the peer has, highest first.
+        locator: Vec<BlockId>,
+        /// The last that is wanted; zero for as many as a message holds.
+        stop: BlockId,
+    },
+    /// A block in short.
+    Compact(BlockId),
+    /// Transactions of a block.
+    BlockTransactions {
+        /// The block.
+        block: BlockId,
+        /// Their places, ascending.
+        places: Vec<u32>,
+    },
+}
+
+/// What a message of the stream between peers is to the one that receives it.
+#[derive(Debug)]
+pub enum Received {
+    /// The node takes it.
+    Input(PeerInput),
+    /// The shell answers it.
+    Question(Question),
+    /// It has no place on this stream.
+    Misplaced,
+}
+
+/// Says who takes a message of the stream between peers, and checks what can be checked by itself.
+///
+/// # Errors
+///
+/// HDR and SEA rules, for the first header that breaks one.
+pub fn receive(message: Message, consensus: &Consensus) -> Result<Received, HeaderError> {
+    let input = match message {
+        Message::Announce(leaves) => PeerInput::Announced(leaves),
+        Message::GetTransactions(leaves) => PeerInput::AskedFor(leaves),
+        Message::NotFound(leaves) => PeerInput::NotFound(leaves),
+        Message::Transactions(transactions) => PeerInput::Transactions(transactions),
+        Message::Headers(headers) => {
+            let headers = headers.into_iter().map(|header| header.check(consensus));
+            PeerInput::Headers(headers.collect::<Result<_, _>>()?)
+        }
+        Message::Compact(block) => PeerInput::Compact(block),
+        Message::BlockTransactions { block, transactions } => {
+            PeerInput::BlockTransactions { block, transactions }
+        }
+        Message::GetHeaders { locator, stop } => {
+            return Ok(Received::Question(Question::Headers { locator, stop }));
+        }
+        Message::GetCompact(block) => return Ok(Received::Question(Question::Compact(block))),
+        Message::GetBlockTransactions { block, places } => {
+            return Ok(Received::Question(Question::BlockTransactions { block, places }));
+        }
+        Message::GetBlocks(_) | Message::Block(_) | Message::GetGenesis(_) | Message::Genesis(_) => {
+            return Ok(Received::Misplaced);
+        }
+    };
+    Ok(Received::Input(input))
+}
+
+/// What a node asks of the shell about a peer.
+#[derive(Debug)]
+pub enum PeerEffect {
+    /// Tell it.
+    Send(Message),
+    /// Verify the signatures of what it has sent; the answer is [`PeerInput::Judged`].
+    Judge {
+        /// What for.
+        purpose: JudgedFor,
+        /// The transactions.
+        transactions: Vec<IdentifiedTransaction>,
+    },
+    /// Ask it for blocks on a stream of their own; each comes back as [`PeerInput::Body`], and in the
+    /// end [`PeerInput::AskEnded`].
+    Ask {
+        /// The name of the request.
+        ask: AskId,
+        /// The blocks, in the order in which they are wanted.
+        blocks: Vec<BlockId>,
+    },
+    /// What is still to come for a request is not wanted.
+    Cancel(AskId),
+    /// It did what it should not.
+    Strike(Offence),
+}
+
+/// What a peer should not do, the mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Offence {
+    /// It did not answer in time.
+    NoAnswer,
+    /// It began to send blocks and stopped.
+    Stalled,
+    /// It sent what it was not asked for.
+    Unasked,
+    /// It sent a transaction that breaks a rule whatever the state.
+    InvalidTransaction,
+    /// It sent headers that are no answer and no news.
+    UselessHeaders,
+    /// It sent a header that breaks a rule.
+    InvalidHeader,
+    /// It sent a block that breaks a rule.
+    InvalidBlock,
+}
+
+impl Node {
+    /// Where the node stands beside its peers.
+    pub fn sync_status(&self) -> SyncStatus {
+        self.sync.status(&self.place())
+    }
+
+    /// Takes what comes from a peer.
+    pub(crate) fn take_from_peer(
+        &mut self,
+        now: Timestamp,
+        peer: PeerKey,
+        input: PeerInput,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        // What it sent before it left may still come; what was judged concerns others too.
+        let concerns_all = matches!(input, PeerInput::Joined(_) | PeerInput::Judged { .. });
+        if !concerns_all && !self.sync.has(peer) {
+            return Ok(());
+        }
+        let mut relayed = Vec::new();
+        let mut synced = Vec::new();
+        match input {
+            PeerInput::Joined(info) => {
+                self.sync.join(peer, &info);
+                self.relay.join(peer, &self.mempool, now);
+            }
+            PeerInput::Left => {
+                self.sync.leave(peer);
+                self.chain.forget_peer(peer);
+                self.relay.leave(peer, now, &mut relayed);
+            }
+            PeerInput::Announced(leaves) => {
+                self.relay.take_announcement(peer, &leaves, &self.mempool, now, &mut relayed);
+            }
+            PeerInput::AskedFor(leaves) => {
+                self.relay.take_request(peer, &leaves, &self.mempool, &mut relayed);
+            }
+            PeerInput::NotFound(leaves) => self.relay.take_not_found(peer, &leaves, now, &mut relayed),
+            PeerInput::Transactions(transactions) => {
+                let identity = self.chain.consensus().rules().identity();
+                self.relay.take_transactions(peer, transactions, identity, now, &mut relayed);
+            }
+            PeerInput::Judged { purpose: JudgedFor::Mempool, leaves, verdicts } => {
+                self.take_judged(now, peer, &leaves, verdicts, store)?;
+            }
+            PeerInput::Judged { purpose: JudgedFor::Block(id), verdicts, .. } => {
+                self.complete_block(now, peer, &id, verdicts, store)?;
+            }
+            PeerInput::Headers(headers) => self.take_headers(now, peer, &headers, store, &mut synced)?,
+            PeerInput::Compact(block) => self.take_compact(now, peer, *block, store)?,
+            PeerInput::BlockTransactions { block, transactions } => {
+                self.take_block_transactions(peer, &block, transactions);
+            }
+            PeerInput::Body { ask, block: Ok(block) } => {
+                let parent = block.header().parent;
+                self.sync.take_body(ask, *block, now, &mut synced);
+                self.import_ready(now, parent, store)?;
+            }
+            PeerInput::Body { ask, block: Err(InvalidBody { id, error }) } => {
+                if let Some(id) = id.filter(|_| error.condemns_id()) {
+                    self.chain.condemn_body(id, error, store);
+                }
+                self.sync.refuse_body(ask, &mut synced);
+            }
+            PeerInput::AskEnded { ask, complete } => self.sync.take_end(ask, complete, &mut synced),
+        }
+        self.carry_out_relay(relayed);
+        self.carry_out_sync(now, synced, store)
+    }
+
+    /// Does what is due to peers, and asks for what is wanted.
+    pub(crate) fn run_peers(&mut self, now: Timestamp, store: &dyn Store) -> Result<(), StoreError> {
+        let mut relayed = Vec::new();
+        self.relay.run(&self.mempool, now, &mut relayed);
+        self.carry_out_relay(relayed);
+        loop {
+            let mut synced = Vec::new();
+            let place = self.place();
+            let chain = &self.chain;
+            self.sync.plan(&place, |limit| wanted(chain, limit), now, &mut synced);
+            if self.sync.ready_len() > 0 && place.best.id == place.tip {
+                self.sync.retain_ready(|id| chain.headers().get(id).is_some());
+            }
+            // Where headers were dropped, others may be wanted now.
+            let again = synced.iter().any(|action| matches!(action, sync::Action::Drop(_)));
+            self.carry_out_sync(now, synced, store)?;
+            if !again {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Where the chain stands.
+    fn place(&self) -> Place {
+        Place {
+            tip: self.chain.tip_id(),
+            height: self.chain.height(),
+            best: self.chain.best_header(),
+            has_room: self.chain.has_room_for_headers(),
+        }
+    }
+
+    fn carry_out_relay(&mut self, actions: Vec<relay::Action>) {
+        for action in actions {
+            let (peer, effect) = match action {
+                relay::Action::Send(peer, message) => (peer, PeerEffect::Send(message)),
+                relay::Action::Judge(peer, transactions) => {
+                    (peer, PeerEffect::Judge { purpose: JudgedFor::Mempool, transactions })
+                }
+                relay::Action::Strike(peer, offence) => (peer, PeerEffect::Strike(offence)),
+            };
+            self.tell_peer(peer, effect);
+        }
+    }
+
+    fn carry_out_sync(
+        &mut self,
+        now: Timestamp,
+        actions: Vec<sync::Action>,
+        store: &dyn Store,
+    ) -> Result<(), StoreError> {
+        for action in actions {
+            let (peer, effect) = match action {
+                sync::Action::Send(peer, message) => (peer, PeerEffect::Send(message)),
+                sync::Action::AskHeaders(peer) => {
+                    self.ask_headers(now, peer, store)?;
+                    continue;
+                }
+                sync::Action::Drop(first) => {
+                    self.chain.drop_headers(&first);
+                    let headers = self.chain.headers();
+                    self.sync.retain_ready(|id| headers.get(id).is_some());
+                    continue;
+                }
+                sync::Action::Ask(peer, ask, blocks) => (peer, PeerEffect::Ask { ask, blocks }),
+                sync::Action::Cancel(peer, ask) => (peer, PeerEffect::Cancel(ask)),
+                sync::Action::Strike(peer, offence) => (peer, PeerEffect::Strike(offence)),
+            };
+            self.tell_peer(peer, effect);
+        }
+        Ok(())
+    }
+
+    fn tell_peer(&mut self, peer: PeerKey, effect: PeerEffect) {
+        self.effects.push_back(Effect::Peer { peer, effect });
+    }
+
+    /// Asks a peer for the headers above the best ones that are known.
+    fn ask_headers(&mut self, now: Timestamp, peer: PeerKey, store: &dyn Store) -> Result<(), StoreError> {
+        let locator = self.chain.locator(store)?;
+        self.sync.note_headers_asked(peer, now);
+        let message = Message::GetHeaders { locator, stop: BlockId::ZERO };
+        self.tell_peer(peer, PeerEffect::Send(message));
+        Ok(())
+    }
+
+    /// Takes transactions of a peer whose signatures were judged.
+    fn take_judged(
+        &mut self,
+        now: Timestamp,
+        peer: PeerKey,
+        leaves: &[LeafHash],
+        verdicts: Option<Vec<Result<CheckedTransaction, TransactionError>>>,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        let Some(verdicts) = verdicts else {
+            leaves.iter().for_each(|leaf| self.relay.let_go(leaf));
+            return Ok(());
+        };
+        let mut good = Vec::with_capacity(verdicts.len());
+        for (leaf, verdict) in leaves.iter().zip(verdicts) {
+            match verdict {
+                Ok(transaction) => good.push(transaction),
+                Err(_) => {
+                    self.relay.refuse(*leaf);
+                    self.tell_peer(peer, PeerEffect::Strike(Offence::InvalidTransaction));
+                }
+            }
+        }
+        let leaves: Vec<LeafHash> = good.iter().map(CheckedTransaction::leaf).collect();
+        let verdicts = self.admit(now, good.into_iter().map(Ok).collect(), store)?;
+        for (leaf, verdict) in leaves.into_iter().zip(verdicts) {
+            // It breaks a rule of this moment, so the peer may be right by its own tip and its own limits.
+            match verdict {
+                Ok(Submitted::Pending { .. }) => {}
+                Ok(Submitted::Known { .. }) | Err(SubmitError::DiskFull) => self.relay.let_go(&leaf),
+                Err(_) => self.relay.refuse(leaf),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_headers(
+        &mut self,
+        now: Timestamp,
+        peer: PeerKey,
+        headers: &[CheckedHeader],
+        store: &dyn Store,
+        actions: &mut Vec<sync::Action>,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<BlockId> = headers.iter().map(CheckedHeader::id).collect();
+        let was_asked = self.sync.is_asked_for_headers(peer);
+        let claimed = self.sync.claimed(peer);
+        match self.chain.accept_headers(peer, headers, now, store)? {
+            Ok(verdict) => {
+                let shown = ids.last().and_then(|last| self.chain.reach(last));
+                self.sync.note_headers(peer, &ids, shown, verdict.next, now, actions);
+                if matches!(verdict.accepted, AcceptedHeaders::NoRoom { .. }) {
+                    self.sync.note_no_room(peer, claimed);
+                }
+            }
+            // News of a block whose parent is not known: whoever tells it has a longer chain.
+            Err(HeadersRefusal::Unconnected { .. }) if !was_asked => self.ask_headers(now, peer, store)?,
+            Err(refusal) => {
+                self.sync.note_headers_refused(peer);
+                actions.push(sync::Action::Strike(peer, offence_of(&refusal)));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_compact(
+        &mut self,
+        now: Timestamp,
+        peer: PeerKey,
+        block: CompactBlock,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        let id = block.header.id();
+        if !self.sync.is_short_of(peer, &id) {
+            self.tell_peer(peer, PeerEffect::Strike(Offence::Unasked));
+            return Ok(());
+        }
+        let count = block.short_ids.len();
+        let partial = block.fill(self.mempool.newest().map(|transaction| &**transaction));
+        let missing = partial.missing().to_vec();
+        if missing.is_empty() {
+            return self.complete(now, peer, partial, Vec::new(), store);
+        }
+        if missing.len() > count / 3 && missing.len() > 16 {
+            // The whole block costs little more, and one question less.
+            self.sync.end_short(false);
+            return Ok(());
+        }
+        self.sync.keep_partial(partial, now);
+        let message = Message::GetBlockTransactions { block: id, places: missing };
+        self.tell_peer(peer, PeerEffect::Send(message));
+        Ok(())
+    }
+
+    fn take_block_transactions(&mut self, peer: PeerKey, block: &BlockId, transactions: Vec<Transaction>) {
+        let is_wanted = self.sync.is_short_of(peer, block);
+        match self.sync.missing_len().filter(|_| is_wanted) {
+            Some(missing) if missing == transactions.len() => {
+                let identity = self.chain.consensus().rules().identity();
+                let transactions = IdentifiedTransaction::new_all(transactions, identity);
+                let purpose = JudgedFor::Block(*block);
+                self.tell_peer(peer, PeerEffect::Judge { purpose, transactions });
+            }
+            Some(_) => self.sync.end_short(false),
+            None => self.tell_peer(peer, PeerEffect::Strike(Offence::Unasked)),
+        }
+    }
+
+    fn complete_block(
+        &mut self,
+        now: Timestamp,
+        peer: PeerKey,
+        id: &BlockId,
+        verdicts: Option<Vec<Result<CheckedTransaction, TransactionError>>>,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        if !self.sync.is_short_of(peer, id) {
+            return Ok(());
+        }
+        let transactions: Option<Vec<CheckedTransaction>> =
+            verdicts.and_then(|verdicts| verdicts.into_iter().map(Result::ok).collect());
+        match (self.sync.take_partial(), transactions) {
+            (Some(partial), Some(transactions)) => self.complete(now, peer, partial, transactions, store),
+            _ => {
+                self.sync.end_short(false);
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a block together that came in short. One that does not come out right is asked for whole:
+    /// short ids may have met by chance.
+    fn complete(
+        &mut self,
+        now: Timestamp,
+        peer: PeerKey,
+        partial: Partial,
+        missing: Vec<CheckedTransaction>,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        match partial.complete(missing, self.chain.consensus()) {
+            Ok(block) => {
+                let parent = block.header().parent;
+                self.sync.end_short(true);
+                self.sync.keep_ready(peer, Arc::new(block));
+                self.import_ready(now, parent, store)
+            }
+            Err(_) => {
+                self.sync.end_short(false);
+                Ok(())
+            }
+        }
+    }
+
+    /// Imports blocks that waited for `parent`, and those that waited for them.
+    fn import_ready(
+        &mut self,
+        now: Timestamp,
+        parent: BlockId,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        let mut parents = vec![parent];
+        while let Some(parent) = parents.pop() {
+            if !self.knows_block(&parent) {
+                continue;
+            }
+            while let Some((peer, block)) = self.sync.take_ready(&parent) {
+                let id = block.id();
+                match self.import(now, block, store)? {
+                    Ok(Imported::Unconnected { .. } | Imported::Held { .. }) => {}
+                    Ok(_) => parents.push(id),
+                    Err(BlockRefusal::DiskFull) => self.sync.pause(now),
+                    Err(BlockRefusal::Invalid { .. }) => {
+                        self.tell_peer(peer, PeerEffect::Strike(Offence::InvalidBlock));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells peers of blocks that joined the chain, unless better ones are on their way here.
+    pub(crate) fn announce_blocks(&mut self, blocks: &[Arc<CheckedBlock>]) {
+        if self.chain.best_header().id != self.chain.tip_id() {
+            return;
+        }
+        let headers: Vec<SealedHeader> = blocks.iter().map(|block| block.to_sealed_header()).collect();
+        let mut actions = Vec::new();
+        self.sync.announce(&headers, &mut actions);
+        for action in actions {
+            if let sync::Action::Send(peer, message) = action {
+                self.tell_peer(peer, PeerEffect::Send(message));
+            }
+        }
+    }
+}
+
+/// Blocks whose headers are known and whose bodies are missing.
+fn wanted(chain: &Chain, limit: usize) -> Vec<Wanted> {
+    let wanted = chain.wanted(limit);
+    wanted
+        .into_iter()
+        .filter_map(|id| {
+            let entry = chain.headers().get(&id)?;
+            let (parent, weight) = (entry.header.parent, entry.header.weight_used.0);
+            Some(Wanted { id, parent, weight, work: entry.work })
+        })
+        .collect()
+}
+
+fn offence_of(refusal: &HeadersRefusal) -> Offence {
+    match refusal {
+        HeadersRefusal::TooMany { .. }
+        | HeadersRefusal::NotAChain { .. }
+        | HeadersRefusal::KnownInvalid { .. }
+        | HeadersRefusal::Invalid { .. } => Offence::InvalidHeader,
+        HeadersRefusal::Unconnected { .. }
+        | HeadersRefusal::BelowUndoWindow { .. }
+        | HeadersRefusal::TooLong { .. }
+        | HeadersRefusal::NotAsCounted { .. } => Offence::UselessHeaders,
+        HeadersRefusal::TooManyPeers { .. } => Offence::NoAnswer,
+    }
+}

@@ -1,0 +1,647 @@
+//! Blocks between peers: headers first, bodies from many at once, new blocks in short.
+//!
+//! ```text
+//!   peer claims more work ──► headers, page by page, from one peer at a time
+//!                                  │ a branch outweighs the tip
+//!                                  ▼
+//!                     bodies, in jobs of up to 128 blocks, from all peers that have them
+//!                                  │ as soon as the block below is here
+//!                                  ▼
+//!                             Chain::import ──► told to peers that do not know it
+//! ```
+//!
+//! # Provided
+//!
+//! No body is asked for before its header has shown that its branch wins. What is on its way and what
+//! waits for a block below it has a bound together ([`AHEAD_BYTES_MAX`]). A peer that is asked and does
+//! not send loses its job to another. One that has not what it claimed is believed no more.
+//!
+//! # Not provided
+//!
+//! Choice of peers: the shell connects. Proof that the best chain is known: a node all of whose peers
+//! lie follows the best of their chains.
+
+use crate::chain::{BestHeader, HeadersRequest, PeerKey};
+use crate::compact::Partial;
+use crate::peers::{AskId, Offence, PeerInfo};
+use crate::recent::Recent;
+use crate::wire::{BLOCKS_MAX, Message};
+use cairn_core::block::{CheckedBlock, SealedHeader};
+use cairn_core::hash::BlockId;
+use cairn_core::numbers::{Height, Timestamp};
+use cairn_core::target::Work;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How long a peer has to answer a request for headers, in milliseconds.
+pub const HEADERS_TIME_MS: u64 = 20_000;
+/// How long a peer has to begin a job, in milliseconds; doubled with each job that it did not begin.
+pub const BEGIN_TIME_MS: u64 = 2_000;
+/// The longest that a peer may have to begin a job, in milliseconds.
+pub const BEGIN_TIME_MAX_MS: u64 = 64_000;
+/// How long a peer may take from one block of a job to the next, in milliseconds.
+pub const PROGRESS_TIME_MS: u64 = 5_000;
+/// How long a peer has to send a block in short, or what is missing of it, in milliseconds.
+pub const COMPACT_TIME_MS: u64 = 2_000;
+/// The most jobs of one peer at a time.
+pub const JOBS_OF_PEER_MAX: usize = 2;
+/// The most weight of the blocks of one job, beside the block that fills it.
+pub const JOB_WEIGHT_MAX: u64 = 4 * 1024 * 1024;
+/// How far above the chain blocks are asked for.
+pub const WINDOW_BLOCKS: usize = 1_024;
+/// The most bytes of blocks that are asked for, or wait for a block below them.
+pub const AHEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The most headers of new blocks that are told at once; who lacks more asks.
+pub const ANNOUNCED_HEADERS_MAX: usize = 8;
+/// How long nothing is asked for after a block found no room on the disk, in milliseconds.
+pub const FULL_PAUSE_MS: u64 = 5_000;
+/// What a block counts beside its weight: about what its header and its entries take.
+const BLOCK_OVERHEAD_BYTES: u64 = 1_024;
+/// The most blocks that a peer is remembered to know, or to lack.
+const BLOCKS_OF_PEER_MAX: usize = 2_048;
+
+/// Where a node stands beside its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncState {
+    /// There is no peer.
+    Alone,
+    /// Headers are coming.
+    Headers,
+    /// The headers of a better chain are here, its blocks are coming.
+    Blocks,
+    /// The node has the best chain it knows of.
+    Following,
+}
+
+/// Where a node stands beside its peers, and how far it has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncStatus {
+    /// What it does.
+    pub state: SyncState,
+    /// The height of its tip.
+    pub height: Height,
+    /// The height of the best header it knows, or that the peer claims whose headers are coming.
+    pub target: Height,
+    /// How many peers it has.
+    pub peers: usize,
+}
+
+/// What is known of a peer as far as blocks go.
+#[derive(Debug)]
+struct Peer {
+    /// What it said it has, until it has shown what it has.
+    claimed: Work,
+    claimed_height: Height,
+    /// The most work of a chain whose end it has shown.
+    shown: Work,
+    /// Until when it has to answer a request for headers.
+    headers_until: Option<Timestamp>,
+    /// Blocks it has.
+    knows: Recent<BlockId>,
+    /// Blocks it was asked for and does not have.
+    lacks: Recent<BlockId>,
+    jobs: usize,
+    /// How many jobs it did not begin in a row.
+    failures: u32,
+}
+
+/// Blocks that a peer was asked for.
+#[derive(Debug)]
+struct Job {
+    peer: PeerKey,
+    /// Those that have not come yet, in order.
+    left: Vec<BlockId>,
+    has_begun: bool,
+    until: Timestamp,
+}
+
+/// A new block that is fetched in short.
+#[derive(Debug)]
+struct Short {
+    id: BlockId,
+    peer: PeerKey,
+    until: Timestamp,
+    partial: Option<Partial>,
+}
+
+/// A block that waits for the one below it.
+#[derive(Debug)]
+struct Ready {
+    block: Arc<CheckedBlock>,
+    peer: PeerKey,
+}
+
+/// What synchronising asks of the node.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Tell a peer.
+    Send(PeerKey, Message),
+    /// Ask a peer for headers above the best ones that are known.
+    AskHeaders(PeerKey),
+    /// Ask a peer for blocks.
+    Ask(PeerKey, AskId, Vec<BlockId>),
+    /// Ask no more.
+    Cancel(PeerKey, AskId),
+    /// Nobody has the block of a header: forget it, and what stands on it.
+    Drop(BlockId),
+    /// A peer did what it should not.
+    Strike(PeerKey, Offence),
+}
+
+/// A block that is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) id: BlockId,
+    pub(crate) parent: BlockId,
+    /// What it weighs by its header: at least its bytes.
+    pub(crate) weight: u64,
+    /// The work of the chain that ends in it.
+    pub(crate) work: Work,
+}
+
+/// What sync needs to know of the chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) tip: BlockId,
+    pub(crate) height: Height,
+    pub(crate) best: BestHeader,
+    /// Whether there is room for more headers.
+    pub(crate) has_room: bool,
+}
+
+/// Brings the chain up to the best that peers have.
+///
+/// # Invariant
+///
+/// `on_the_way` names exactly the blocks that jobs have left; the count of jobs of each peer is that of
+/// the jobs that name it; `by_parent` names exactly the blocks of `ready`.
+#[derive(Debug, Default)]
+pub(crate) struct Sync {
+    peers: BTreeMap<PeerKey, Peer>,
+    jobs: BTreeMap<AskId, Job>,
+    on_the_way: BTreeMap<BlockId, u64>,
+    ready: BTreeMap<BlockId, Ready>,
+    by_parent: BTreeMap<BlockId, Vec<BlockId>>,
+    ahead_bytes: u64,
+    short: Option<Short>,
+    /// Blocks that are not asked for in short again.
+    no_short: Option<BlockId>,
+    next_ask: u64,
+    paused_until: Option<Timestamp>,
+}
+
+impl Sync {
+    /// A peer came.
+    pub(crate) fn join(&mut self, peer: PeerKey, info: &PeerInfo) {
+        let state = Peer {
+            claimed: info.work,
+            claimed_height: info.height,
+            shown: Work::ZERO,
+            headers_until: None,
+            knows: Recent::new(BLOCKS_OF_PEER_MAX),
+            lacks: Recent::new(BLOCKS_OF_PEER_MAX),
+            jobs: 0,
+            failures: 0,
+        };
+        self.peers.insert(peer, state);
+    }
+
+    /// A peer went; what it was asked for is asked of others.
+    pub(crate) fn leave(&mut self, peer: PeerKey) {
+        self.peers.remove(&peer);
+        let jobs: Vec<AskId> =
+            self.jobs.iter().filter(|(_, job)| job.peer == peer).map(|(ask, _)| *ask).collect();
+        for ask in jobs {
+            self.end_job(ask);
+        }
+        if self.short.as_ref().is_some_and(|short| short.peer == peer) {
+            self.short = None;
+        }
+    }
+
+    /// Whether a peer is there.
+    pub(crate) fn has(&self, peer: PeerKey) -> bool {
+        self.peers.contains_key(&peer)
+    }
+
+    /// Where the node stands.
+    pub(crate) fn status(&self, place: &Place) -> SyncStatus {
+        let asked = self.peers.values().filter(|peer| peer.headers_until.is_some());
+        let claimed =
+            asked.filter(|peer| peer.claimed > place.best.work).map(|peer| peer.claimed_height).max();
+        let state = match claimed {
+            _ if self.peers.is_empty() => SyncState::Alone,
+            Some(_) => SyncState::Headers,
+            None if place.best.id != place.tip => SyncState::Blocks,
+            None => SyncState::Following,
+        };
+        let target = claimed.unwrap_or_default().max(place.best.height).max(place.height);
+        SyncStatus { state, height: place.height, target, peers: self.peers.len() }
+    }
+
+    /// When [`plan`](Self::plan) is due.
+    pub(crate) fn wakeup(&self) -> Option<Timestamp> {
+        let headers = self.peers.values().filter_map(|peer| peer.headers_until);
+        let jobs = self.jobs.values().map(|job| job.until);
+        let short = self.short.as_ref().map(|short| short.until);
+        headers.chain(jobs).chain(short).chain(self.paused_until).min()
+    }
+
+    /// A peer was asked for headers.
+    pub(crate) fn note_headers_asked(&mut self, peer: PeerKey, now: Timestamp) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.headers_until = Some(now.saturating_add_ms(HEADERS_TIME_MS));
+        }
+    }
+
+    /// Whether a peer has a request for headers to answer.
+    pub(crate) fn is_asked_for_headers(&self, peer: PeerKey) -> bool {
+        self.peers.get(&peer).is_some_and(|state| state.headers_until.is_some())
+    }
+
+    /// A peer has sent headers that break no rule; `shown` is the work of the last one, where the chain
+    /// knows it, `next` what to ask for.
+    pub(crate) fn note_headers(
+        &mut self,
+        peer: PeerKey,
+        ids: &[BlockId],
+        shown: Option<(Work, Height)>,
+        next: Option<HeadersRequest>,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        for id in ids {
+            state.knows.insert(*id);
+            state.lacks.remove(id);
+        }
+        if let Some((work, _)) = shown {
+            state.shown = state.shown.max(work);
+        }
+        state.headers_until = None;
+        match next {
+            Some(HeadersRequest { after, stop }) => {
+                state.headers_until = Some(now.saturating_add_ms(HEADERS_TIME_MS));
+                let stop = stop.unwrap_or(BlockId::ZERO);
+                actions.push(Action::Send(peer, Message::GetHeaders { locator: vec![after], stop }));
+            }
+            // It has shown all it has, or as much as is wanted.
+            None => state.claimed = state.shown,
+        }
+    }
+
+    /// There was no room for more headers of a peer: it still has what it claimed.
+    pub(crate) fn note_no_room(&mut self, peer: PeerKey, claimed: Work) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.headers_until = None;
+            state.claimed = state.claimed.max(claimed);
+        }
+    }
+
+    /// What a peer claimed before it was asked.
+    pub(crate) fn claimed(&self, peer: PeerKey) -> Work {
+        self.peers.get(&peer).map_or(Work::ZERO, |state| state.claimed)
+    }
+
+    /// A peer's headers broke a rule: it is believed no more.
+    pub(crate) fn note_headers_refused(&mut self, peer: PeerKey) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.headers_until = None;
+            state.claimed = state.shown;
+        }
+    }
+
+    /// Tells peers of new blocks that they do not know.
+    pub(crate) fn announce(&mut self, headers: &[SealedHeader], actions: &mut Vec<Action>) {
+        let first = headers.len().saturating_sub(ANNOUNCED_HEADERS_MAX);
+        let ids: Vec<(BlockId, &SealedHeader)> =
+            headers.iter().skip(first).map(|header| (header.id(), header)).collect();
+        let Some((tip, _)) = ids.last().copied() else { return };
+        for (peer, state) in &mut self.peers {
+            if state.knows.contains(&tip) {
+                continue;
+            }
+            let unknown: Vec<SealedHeader> = ids
+                .iter()
+                .skip_while(|(id, _)| state.knows.contains(id))
+                .map(|(_, header)| (*header).clone())
+                .collect();
+            for (id, _) in &ids {
+                state.knows.insert(*id);
+            }
+            actions.push(Action::Send(*peer, Message::Headers(unknown)));
+        }
+    }
+
+    /// Takes a block that was asked for; false if it was not. It waits in [`take_ready`](Self::take_ready).
+    pub(crate) fn take_body(
+        &mut self,
+        ask: AskId,
+        block: CheckedBlock,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&ask) else { return };
+        let (id, peer) = (block.id(), job.peer);
+        let Some(at) = job.left.iter().position(|wanted| *wanted == id) else {
+            actions.push(Action::Strike(peer, Offence::Unasked));
+            actions.push(Action::Cancel(peer, ask));
+            self.end_job(ask);
+            return;
+        };
+        job.left.remove(at);
+        job.has_begun = true;
+        job.until = now.saturating_add_ms(PROGRESS_TIME_MS);
+        let bytes = self.on_the_way.remove(&id).unwrap_or_default();
+        self.ahead_bytes -= bytes;
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.failures = 0;
+            state.knows.insert(id);
+        }
+        self.keep_ready(peer, Arc::new(block));
+    }
+
+    /// Keeps a block until the one below it is here.
+    pub(crate) fn keep_ready(&mut self, peer: PeerKey, block: Arc<CheckedBlock>) {
+        let (id, parent) = (block.id(), block.header().parent);
+        if self.ready.contains_key(&id) {
+            return;
+        }
+        self.ahead_bytes += ready_bytes(&block);
+        self.by_parent.entry(parent).or_default().push(id);
+        self.ready.insert(id, Ready { block, peer });
+    }
+
+    /// A block that stands on `parent`, with the peer that sent it.
+    pub(crate) fn take_ready(&mut self, parent: &BlockId) -> Option<(PeerKey, Arc<CheckedBlock>)> {
+        let children = self.by_parent.get_mut(parent)?;
+        let id = children.pop();
+        if children.is_empty() {
+            self.by_parent.remove(parent);
+        }
+        let Ready { block, peer } = self.ready.remove(&id?)?;
+        self.ahead_bytes -= ready_bytes(&block);
+        Some((peer, block))
+    }
+
+    /// Forgets waiting blocks whose headers were dropped: nothing will come below them.
+    pub(crate) fn retain_ready(&mut self, is_wanted: impl Fn(&BlockId) -> bool) {
+        let dropped: Vec<BlockId> = self.ready.keys().filter(|id| !is_wanted(id)).copied().collect();
+        for id in dropped {
+            let Some(Ready { block, .. }) = self.ready.remove(&id) else { continue };
+            self.ahead_bytes -= ready_bytes(&block);
+            let parent = block.header().parent;
+            if let Some(children) = self.by_parent.get_mut(&parent) {
+                children.retain(|child| *child != id);
+                if children.is_empty() {
+                    self.by_parent.remove(&parent);
+                }
+            }
+        }
+    }
+
+    /// How many blocks wait for one below them.
+    pub(crate) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// What a peer sent as a block is none, or breaks a rule.
+    pub(crate) fn refuse_body(&mut self, ask: AskId, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get(&ask) else { return };
+        let peer = job.peer;
+        actions.push(Action::Strike(peer, Offence::InvalidBlock));
+        actions.push(Action::Cancel(peer, ask));
+        self.end_job(ask);
+    }
+
+    /// A peer has sent all it has of a job; what did not come it lacks.
+    pub(crate) fn take_end(&mut self, ask: AskId, complete: bool, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get(&ask) else { return };
+        let (peer, left) = (job.peer, job.left.clone());
+        if let Some(state) = self.peers.get_mut(&peer) {
+            if complete {
+                for id in &left {
+                    state.lacks.insert(*id);
+                }
+            } else if !left.is_empty() {
+                state.failures += 1;
+                actions.push(Action::Strike(peer, Offence::NoAnswer));
+            }
+        }
+        self.end_job(ask);
+    }
+
+    /// A block found no room on the disk: nothing is asked for during a pause.
+    pub(crate) fn pause(&mut self, now: Timestamp) {
+        self.paused_until = Some(now.saturating_add_ms(FULL_PAUSE_MS));
+    }
+
+    /// The block that is being fetched in short from a peer.
+    pub(crate) fn is_short_of(&self, peer: PeerKey, id: &BlockId) -> bool {
+        self.short.as_ref().is_some_and(|short| short.peer == peer && short.id == *id)
+    }
+
+    /// Keeps what is known of a block in short, until the rest comes.
+    pub(crate) fn keep_partial(&mut self, partial: Partial, now: Timestamp) {
+        if let Some(short) = &mut self.short {
+            short.until = now.saturating_add_ms(COMPACT_TIME_MS);
+            short.partial = Some(partial);
+        }
+    }
+
+    /// How many transactions the block in short lacks.
+    pub(crate) fn missing_len(&self) -> Option<usize> {
+        Some(self.short.as_ref()?.partial.as_ref()?.missing().len())
+    }
+
+    /// What is known of the block in short.
+    pub(crate) fn take_partial(&mut self) -> Option<Partial> {
+        self.short.as_mut()?.partial.take()
+    }
+
+    /// Ends the fetch in short. A block that did not come that way is asked for whole.
+    pub(crate) fn end_short(&mut self, has_come: bool) {
+        if let Some(short) = self.short.take().filter(|_| !has_come) {
+            self.no_short = Some(short.id);
+        }
+    }
+
+    /// Does what is due, and asks for what is wanted; `wanted` names blocks without bodies, best first.
+    pub(crate) fn plan(
+        &mut self,
+        place: &Place,
+        wanted: impl FnOnce(usize) -> Vec<Wanted>,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        self.expire(now, actions);
+        self.plan_headers(place, now, actions);
+        if self.paused_until.is_some_and(|until| until > now) {
+            return;
+        }
+        self.paused_until = None;
+        self.plan_bodies(place, wanted, now, actions);
+    }
+
+    fn expire(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        for (peer, state) in &mut self.peers {
+            if state.headers_until.is_some_and(|until| until <= now) {
+                state.headers_until = None;
+                state.claimed = state.shown;
+                actions.push(Action::Strike(*peer, Offence::NoAnswer));
+            }
+        }
+        let late: Vec<AskId> =
+            self.jobs.iter().filter(|(_, job)| job.until <= now).map(|(ask, _)| *ask).collect();
+        for ask in late {
+            let Some(job) = self.jobs.get(&ask) else { continue };
+            let peer = job.peer;
+            if let Some(state) = self.peers.get_mut(&peer).filter(|_| !job.has_begun) {
+                state.failures += 1;
+            }
+            actions.push(Action::Strike(peer, Offence::Stalled));
+            actions.push(Action::Cancel(peer, ask));
+            self.end_job(ask);
+        }
+        if self.short.as_ref().is_some_and(|short| short.until <= now) {
+            self.end_short(false);
+        }
+    }
+
+    /// Asks the peer that claims the most for its headers, if nobody is asked.
+    fn plan_headers(&mut self, place: &Place, now: Timestamp, actions: &mut Vec<Action>) {
+        if !place.has_room || self.peers.values().any(|peer| peer.headers_until.is_some()) {
+            return;
+        }
+        let better = self.peers.iter_mut().filter(|(_, peer)| peer.claimed > place.best.work);
+        let Some((peer, state)) = better.max_by(|a, b| a.1.claimed.cmp(&b.1.claimed).then(b.0.cmp(a.0)))
+        else {
+            return;
+        };
+        state.headers_until = Some(now.saturating_add_ms(HEADERS_TIME_MS));
+        actions.push(Action::AskHeaders(*peer));
+    }
+
+    fn plan_bodies(
+        &mut self,
+        place: &Place,
+        wanted: impl FnOnce(usize) -> Vec<Wanted>,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        let has_free = self.peers.values().any(|peer| peer.jobs < JOBS_OF_PEER_MAX);
+        if place.best.id == place.tip || !has_free || self.ahead_bytes >= AHEAD_BYTES_MAX {
+            return;
+        }
+        let wanted = wanted(WINDOW_BLOCKS);
+        if self.plan_short(place, &wanted, now, actions) {
+            return;
+        }
+        let short = self.short.as_ref().map(|short| short.id);
+        let is_open = |sync: &Self, id: &BlockId| {
+            !sync.on_the_way.contains_key(id) && !sync.ready.contains_key(id) && short != Some(*id)
+        };
+        let mut open: Vec<Wanted> = wanted.into_iter().filter(|it| is_open(self, &it.id)).collect();
+        // Round by round, so that each peer gets its first job before one gets its second.
+        for round in 0..JOBS_OF_PEER_MAX {
+            let mut peers: Vec<(u32, PeerKey)> = self
+                .peers
+                .iter()
+                .filter(|(_, state)| state.jobs <= round)
+                .map(|(peer, state)| (state.failures, *peer))
+                .collect();
+            peers.sort_unstable();
+            for (_, peer) in peers {
+                if open.is_empty() || self.ahead_bytes >= AHEAD_BYTES_MAX {
+                    return;
+                }
+                self.give_job(peer, &mut open, now, actions);
+            }
+        }
+        if let Some(first) = open.first().filter(|_| self.jobs.is_empty()) {
+            // Whoever has shown its header and not its block is believed no more, or the headers would
+            // come and go for ever.
+            for (peer, state) in &mut self.peers {
+                if state.knows.contains(&first.id) && state.lacks.contains(&first.id) {
+                    (state.claimed, state.shown) = (Work::ZERO, Work::ZERO);
+                    actions.push(Action::Strike(*peer, Offence::NoAnswer));
+                }
+            }
+            actions.push(Action::Drop(first.id));
+        }
+    }
+
+    /// Gives a peer the first of the open blocks that it may have.
+    fn give_job(&mut self, peer: PeerKey, open: &mut Vec<Wanted>, now: Timestamp, actions: &mut Vec<Action>) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let mut weight = 0;
+        let mut job = Vec::new();
+        // What it claims is believed until it is asked: who lies only loses the job.
+        let has = state.shown.max(state.claimed);
+        let mut rest = Vec::with_capacity(open.len());
+        for block in open.drain(..) {
+            let is_full = job.len() >= BLOCKS_MAX || weight >= JOB_WEIGHT_MAX;
+            let has_it = block.work <= has && !state.lacks.contains(&block.id);
+            if is_full || !has_it {
+                rest.push(block);
+                continue;
+            }
+            weight += block.weight;
+            let bytes = block.weight.saturating_add(BLOCK_OVERHEAD_BYTES);
+            self.on_the_way.insert(block.id, bytes);
+            self.ahead_bytes += bytes;
+            job.push(block.id);
+        }
+        *open = rest;
+        if job.is_empty() {
+            return;
+        }
+        state.jobs += 1;
+        let time = BEGIN_TIME_MS.saturating_mul(1 << state.failures.min(5)).min(BEGIN_TIME_MAX_MS);
+        let ask = AskId(self.next_ask);
+        self.next_ask += 1;
+        let until = now.saturating_add_ms(time);
+        self.jobs.insert(ask, Job { peer, left: job.clone(), has_begun: false, until });
+        actions.push(Action::Ask(peer, ask, job));
+    }
+
+    /// Asks for the one block that is missing in short: most of its transactions wait here already.
+    fn plan_short(
+        &mut self,
+        place: &Place,
+        wanted: &[Wanted],
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let [block] = wanted else { return false };
+        let is_new = block.parent == place.tip && self.no_short != Some(block.id);
+        if !is_new || self.on_the_way.contains_key(&block.id) || self.ready.contains_key(&block.id) {
+            return false;
+        }
+        if self.short.is_some() {
+            return self.short.as_ref().is_some_and(|short| short.id == block.id);
+        }
+        let holder = self.peers.iter().find(|(_, peer)| peer.knows.contains(&block.id) && peer.failures == 0);
+        let Some((peer, _)) = holder else { return false };
+        let until = now.saturating_add_ms(COMPACT_TIME_MS);
+        self.short = Some(Short { id: block.id, peer: *peer, until, partial: None });
+        actions.push(Action::Send(*peer, Message::GetCompact(block.id)));
+        true
+    }
+
+    /// Removes a job; what it has left is open again.
+    fn end_job(&mut self, ask: AskId) {
+        let Some(job) = self.jobs.remove(&ask) else { return };
+        for id in &job.left {
+            self.ahead_bytes -= self.on_the_way.remove(id).unwrap_or_default();
+        }
+        if let Some(state) = self.peers.get_mut(&job.peer) {
+            state.jobs -= 1;
+        }
+    }
+}
+
+/// What a block that waits counts.
+fn ready_bytes(block: &CheckedBlock) -> u64 {
+    u64::try_from(block.bytes().len()).unwrap_or(u64::MAX).saturating_add(BLOCK_OVERHEAD_BYTES)
+}
