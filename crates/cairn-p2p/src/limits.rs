@@ -1,0 +1,354 @@
+//! How many connections there may be, from where, and with whom.
+//!
+//! A connection is refused as soon as what is against it is known: its address before the TLS handshake,
+//! which is what an attacker would have us pay for, and its node right after it.
+
+use crate::address::{AddressGroup, AddressHost};
+use crate::key::NodeId;
+use crate::score::Book;
+use libp2p_swarm::ConnectionId;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// How many connections a node has at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections that others dialled.
+    pub inbound_max: usize,
+    /// Connections that this node dialled.
+    pub outbound_max: usize,
+    /// Of others, while they are being set up.
+    pub inbound_pending_max: usize,
+    /// Of this node, while they are being set up.
+    pub outbound_pending_max: usize,
+    /// Of others, from one machine: an IPv4 address or a /64 of IPv6.
+    pub inbound_of_host_max: usize,
+    /// Of others, from one neighbourhood: a /16 of IPv4 or a /32 of IPv6.
+    pub inbound_of_group_max: usize,
+    /// Whether the limits for machine and neighbourhood hold for loopback addresses too. A network of
+    /// nodes on one machine needs them not to.
+    pub loopback_is_one_host: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            inbound_max: 64,
+            outbound_max: 16,
+            inbound_pending_max: 32,
+            outbound_pending_max: 16,
+            inbound_of_host_max: 3,
+            inbound_of_group_max: 8,
+            loopback_is_one_host: false,
+        }
+    }
+}
+
+/// Why a connection is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The address is banned.
+    #[error("the address is banned")]
+    BannedAddress,
+    /// The node is banned.
+    #[error("the node is banned")]
+    BannedNode,
+    /// There are enough connections in this direction.
+    #[error("there are {max} connections in this direction already")]
+    Full {
+        /// How many there may be.
+        max: usize,
+    },
+    /// Too many are being set up.
+    #[error("{max} connections are being set up already")]
+    Pending {
+        /// How many there may be.
+        max: usize,
+    },
+    /// There are enough from this machine.
+    #[error("there are {max} connections from this machine already")]
+    Host {
+        /// How many there may be.
+        max: usize,
+    },
+    /// There are enough from this neighbourhood.
+    #[error("there are {max} connections from this neighbourhood already")]
+    Group {
+        /// How many there may be.
+        max: usize,
+    },
+    /// There is a connection with this node that stays.
+    #[error("there is a connection with this node already")]
+    Duplicate,
+    /// The node has a key of another kind.
+    #[error("the node is not named by an ed25519 key")]
+    NotEd25519,
+    /// It is no connection over TCP.
+    #[error("the address is not one of TCP")]
+    NotTcp,
+}
+
+/// One connection.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Unknown while this node is still dialling.
+    remote: Option<SocketAddr>,
+    dialler: bool,
+    /// Known once it is established.
+    node: Option<NodeId>,
+}
+
+/// Counts connections and refuses those that are too many.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    limits: Limits,
+    own: NodeId,
+    /// Iterated only to count, so its order does not matter.
+    entries: HashMap<ConnectionId, Entry>,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: Limits, own: NodeId) -> Self {
+        Self { limits, own, entries: HashMap::new() }
+    }
+
+    /// Somebody connects: counted, or refused before a byte is read.
+    pub(crate) fn accept(
+        &mut self,
+        connection: ConnectionId,
+        remote: SocketAddr,
+        bans: &Book,
+        now_ms: u64,
+    ) -> Result<(), Refusal> {
+        if bans.address_ban(remote.ip(), now_ms).is_some() {
+            return Err(Refusal::BannedAddress);
+        }
+        let limits = self.limits;
+        let inbound = || self.entries.values().filter(|it| !it.dialler);
+        let below = |count: usize, max: usize| count < max;
+        let pending = inbound().filter(|it| it.node.is_none()).count();
+        if !below(pending, limits.inbound_pending_max) {
+            return Err(Refusal::Pending { max: limits.inbound_pending_max });
+        }
+        if !below(inbound().count() - pending, limits.inbound_max) {
+            return Err(Refusal::Full { max: limits.inbound_max });
+        }
+        if limits.loopback_is_one_host || !remote.ip().to_canonical().is_loopback() {
+            let remotes = || inbound().filter_map(|it| it.remote).map(|it| it.ip());
+            let host = AddressHost::of(remote.ip());
+            if !below(remotes().filter(|it| AddressHost::of(*it) == host).count(), limits.inbound_of_host_max)
+            {
+                return Err(Refusal::Host { max: limits.inbound_of_host_max });
+            }
+            let group = AddressGroup::of(remote.ip());
+            if !below(
+                remotes().filter(|it| AddressGroup::of(*it) == group).count(),
+                limits.inbound_of_group_max,
+            ) {
+                return Err(Refusal::Group { max: limits.inbound_of_group_max });
+            }
+        }
+        self.entries.insert(connection, Entry { remote: Some(remote), dialler: false, node: None });
+        Ok(())
+    }
+
+    /// This node dials: counted, or refused.
+    pub(crate) fn dial(&mut self, connection: ConnectionId) -> Result<(), Refusal> {
+        let outbound = || self.entries.values().filter(|it| it.dialler);
+        let pending = outbound().filter(|it| it.node.is_none()).count();
+        if pending >= self.limits.outbound_pending_max {
+            return Err(Refusal::Pending { max: self.limits.outbound_pending_max });
+        }
+        if outbound().count() - pending >= self.limits.outbound_max {
+            return Err(Refusal::Full { max: self.limits.outbound_max });
+        }
+        self.entries.insert(connection, Entry { remote: None, dialler: true, node: None });
+        Ok(())
+    }
+
+    /// A connection is encrypted, and who is there is known. It is counted or refused; an older one with
+    /// the same node may have to go in its place.
+    pub(crate) fn establish(
+        &mut self,
+        connection: ConnectionId,
+        node: NodeId,
+        remote: SocketAddr,
+        bans: &Book,
+        now_ms: u64,
+        is_silent: impl FnOnce(ConnectionId) -> bool,
+    ) -> Result<Option<ConnectionId>, Refusal> {
+        let Some(entry) = self.entries.get(&connection).copied() else {
+            // Both directions were counted before; without an entry there is nothing to bound it by.
+            return Err(Refusal::Pending { max: 0 });
+        };
+        if bans.node_ban(node, now_ms).is_some() {
+            return Err(Refusal::BannedNode);
+        }
+        if entry.dialler && bans.address_ban(remote.ip(), now_ms).is_some() {
+            return Err(Refusal::BannedAddress);
+        }
+        let older = self.entries.iter().find(|(_, it)| it.node == Some(node)).map(|(id, it)| (*id, *it));
+        let instead = match older {
+            Some((id, older)) if self.newer_stays(node, entry, older) || is_silent(id) => Some(id),
+            Some(_) => return Err(Refusal::Duplicate),
+            None => None,
+        };
+        if instead.is_none() {
+            let established =
+                self.entries.values().filter(|it| it.dialler == entry.dialler && it.node.is_some()).count();
+            let max = if entry.dialler { self.limits.outbound_max } else { self.limits.inbound_max };
+            if established >= max {
+                return Err(Refusal::Full { max });
+            }
+        }
+        if let Some(older) = instead {
+            // It is closing; it must not count as a third one's elder.
+            self.entries.remove(&older);
+        }
+        self.entries.insert(connection, Entry { remote: Some(remote), node: Some(node), ..entry });
+        Ok(instead)
+    }
+
+    /// A connection is gone, or never came to be.
+    pub(crate) fn forget(&mut self, connection: ConnectionId) {
+        self.entries.remove(&connection);
+    }
+
+    /// Where an established connection comes from or goes to.
+    pub(crate) fn remote(&self, connection: ConnectionId) -> Option<SocketAddr> {
+        self.entries.get(&connection).and_then(|it| it.remote)
+    }
+
+    /// Two nodes that dial each other at the same moment must keep the same one of both connections: the one
+    /// that the node with the greater key dialled. Of two that the same node dialled, the older stays.
+    fn newer_stays(&self, node: NodeId, newer: Entry, older: Entry) -> bool {
+        let greater_dialled = newer.dialler == (self.own > node);
+        newer.dialler != older.dialler && greater_dialled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::NodeKey;
+
+    fn node(seed: u8) -> NodeId {
+        NodeKey::from_seed([seed; 32]).id()
+    }
+
+    /// Two nodes, the one with the smaller key first.
+    fn two_nodes() -> (NodeId, NodeId) {
+        let (a, b) = (node(1), node(2));
+        (a.min(b), a.max(b))
+    }
+
+    fn id(number: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(number)
+    }
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn gate() -> Gate {
+        Gate::new(Limits::default(), node(0))
+    }
+
+    #[test]
+    fn a_machine_has_three_connections_and_a_neighbourhood_eight() {
+        let (mut gate, bans) = (gate(), Book::default());
+        for number in 0..3 {
+            gate.accept(id(number), at("192.0.2.1:1"), &bans, 0).unwrap();
+        }
+        // The same address in its IPv6 form is the same machine.
+        for text in ["192.0.2.1:9", "[::ffff:192.0.2.1]:9"] {
+            assert_eq!(gate.accept(id(9), at(text), &bans, 0), Err(Refusal::Host { max: 3 }));
+        }
+        for number in 3..8 {
+            gate.accept(id(number), at(&format!("192.0.9.{number}:1")), &bans, 0).unwrap();
+        }
+        assert_eq!(gate.accept(id(9), at("192.0.77.1:1"), &bans, 0), Err(Refusal::Group { max: 8 }));
+        gate.accept(id(9), at("192.1.77.1:1"), &bans, 0).unwrap();
+        gate.forget(id(0));
+        gate.accept(id(10), at("192.0.2.1:1"), &bans, 0).unwrap();
+    }
+
+    #[test]
+    fn loopback_is_bounded_only_where_it_is_said() {
+        let bans = Book::default();
+        let mut free = gate();
+        for number in 0..20 {
+            free.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
+        }
+        let limits = Limits { loopback_is_one_host: true, ..Limits::default() };
+        let mut bound = Gate::new(limits, node(0));
+        for number in 0..3 {
+            bound.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
+        }
+        assert_eq!(bound.accept(id(3), at("127.0.0.1:1"), &bans, 0), Err(Refusal::Host { max: 3 }));
+    }
+
+    #[test]
+    fn connections_are_bounded_while_and_after_they_are_set_up() {
+        let (mut gate, bans) = (gate(), Book::default());
+        for number in 0..32 {
+            gate.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
+        }
+        assert_eq!(gate.accept(id(32), at("127.0.0.1:1"), &bans, 0), Err(Refusal::Pending { max: 32 }));
+        for number in 0..64 {
+            let _ = gate.accept(id(number), at("127.0.0.1:1"), &bans, 0);
+            gate.establish(id(number), node(number as u8 + 1), at("127.0.0.1:1"), &bans, 0, |_| false)
+                .unwrap();
+        }
+        assert_eq!(gate.accept(id(64), at("127.0.0.1:1"), &bans, 0), Err(Refusal::Full { max: 64 }));
+        for number in 100..116 {
+            gate.dial(id(number)).unwrap();
+        }
+        assert_eq!(gate.dial(id(116)), Err(Refusal::Pending { max: 16 }));
+    }
+
+    #[test]
+    fn of_two_connections_with_a_node_the_older_stays_unless_it_is_silent() {
+        let (mut gate, bans, peer) = (gate(), Book::default(), node(5));
+        for number in 0..3 {
+            gate.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
+        }
+        assert_eq!(gate.establish(id(0), peer, at("127.0.0.1:1"), &bans, 0, |_| false), Ok(None));
+        assert_eq!(
+            gate.establish(id(1), peer, at("127.0.0.1:1"), &bans, 0, |_| false),
+            Err(Refusal::Duplicate)
+        );
+        assert_eq!(gate.establish(id(2), peer, at("127.0.0.1:1"), &bans, 0, |_| true), Ok(Some(id(0))));
+    }
+
+    #[test]
+    fn two_nodes_that_dial_each_other_keep_the_same_connection() {
+        let (small, great) = two_nodes();
+        let bans = Book::default();
+        // Connection 0 is dialled by the smaller node, 1 by the greater, and they come in any order.
+        for (small_sees, great_sees) in [([0, 1], [0, 1]), ([0, 1], [1, 0]), ([1, 0], [0, 1])] {
+            let kept = |own: NodeId, other: NodeId, sees: [usize; 2]| {
+                let mut gate = Gate::new(Limits::default(), own);
+                let mut kept = Vec::new();
+                for number in sees {
+                    if (number == 0) == (own == small) {
+                        gate.dial(id(number)).unwrap();
+                    } else {
+                        gate.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
+                    }
+                    match gate.establish(id(number), other, at("127.0.0.1:1"), &bans, 0, |_| false) {
+                        Ok(Some(older)) => {
+                            kept.retain(|it| id(*it) != older);
+                            kept.push(number);
+                        }
+                        Ok(None) => kept.push(number),
+                        Err(refusal) => assert_eq!(refusal, Refusal::Duplicate),
+                    }
+                }
+                kept
+            };
+            assert_eq!(kept(small, great, small_sees), [1]);
+            assert_eq!(kept(great, small, great_sees), [1]);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Links as an owner sees them, over sockets and in memory, with peers that mean well and others.
+
+mod bulk;
+mod defence;
+mod encryption;
+mod links;
+mod support;
+mod vectors;
