@@ -173,6 +173,16 @@ impl Work {
         self.0
     }
 
+    /// The number of hashes as a big-endian number of 32 bytes.
+    pub fn to_be_bytes(self) -> [u8; 32] {
+        self.0.to_be_bytes()
+    }
+
+    /// The number of hashes from a big-endian number of 32 bytes.
+    pub fn from_be_bytes(bytes: [u8; 32]) -> Self {
+        Self(U256::from_be_bytes(bytes))
+    }
+
     /// The sum, unless it exceeds 2²⁵⁶ − 1 hashes.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)

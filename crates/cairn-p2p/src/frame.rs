@@ -114,6 +114,11 @@ impl Tag {
         }
     }
 
+    /// Its three bytes.
+    pub const fn to_bytes(self) -> [u8; 3] {
+        self.0
+    }
+
     /// Whether a node that does not know it goes on as if it had not come.
     pub fn may_be_ignored(self) -> bool {
         self.0[0].is_ascii_lowercase()

@@ -27,6 +27,10 @@ enum Kind {
     File,
     Url,
     Socket,
+    /// Where connections of other nodes are accepted, or nowhere.
+    Link,
+    /// Addresses of nodes, with commas between them.
+    Peers,
     Duration,
     Cache,
     Size,
@@ -70,6 +74,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting { key: "data_dir", default: None, kind: Kind::File },
     Setting { key: "genesis", default: None, kind: Kind::File },
     Setting { key: "role", default: Some("full"), kind: Kind::OneOf(ROLE_CHOICES) },
+    Setting { key: "p2p_bind", default: Some("0.0.0.0:7700"), kind: Kind::Link },
+    Setting { key: "peers", default: None, kind: Kind::Peers },
     Setting { key: "api_bind", default: Some("127.0.0.1:7780"), kind: Kind::Socket },
     Setting { key: "api_hosts", default: None, kind: Kind::Text },
     Setting { key: "api_tls_cert", default: None, kind: Kind::File },
@@ -107,6 +113,9 @@ impl Setting {
             Kind::Text | Kind::File => Ok(()),
             Kind::Url => values::NodeUrl::parse(value).map(drop).map_err(|error| told(&error)),
             Kind::Socket => check_socket(value),
+            Kind::Link if value == "none" => Ok(()),
+            Kind::Link => check_socket(value).map_err(|told| format!("{told}, or `none`")),
+            Kind::Peers => values::parse_peers(value).map(drop).map_err(|error| told(&error)),
             Kind::Duration => values::parse_duration(value).map(drop).map_err(|error| told(&error)),
             Kind::Cache => match values::parse_size(value).map_err(|error| told(&error))? {
                 found if found < CACHE_BYTES_MIN => Err("a cache has at least 1MiB".to_owned()),

@@ -192,6 +192,7 @@ pub fn run(
         exposure: Exposure::on_loopback(bind),
         token_directory: directory.to_owned(),
         faucet: Some(Faucet::new(DevelopmentAccount::Faucet.key(), DECIMALS)),
+        links: None,
         runtime_directory: settings.runtime_directory.clone(),
     };
     let prefix = kept.genesis.rules().prefix().clone();

@@ -17,6 +17,7 @@
 mod aside;
 mod checkers;
 mod journal;
+pub mod links;
 mod news;
 mod opening;
 pub mod release;
@@ -38,16 +39,20 @@ use cairn_core::hash::{BlockId, TransactionId};
 use cairn_core::transaction::Transaction;
 use cairn_node::chain::{BlockRefusal, Imported};
 use cairn_node::mempool::{SubmitError, Submitted};
+use cairn_node::peers::PeerInput;
 use cairn_node::producer::MineRefusal;
-use cairn_node::{Input, MempoolConfig, MiningConfig, MiningMode, Node, NodeConfig};
+use cairn_node::relay::RelayConfig;
+use cairn_node::{Input, MempoolConfig, MiningConfig, MiningMode, Node, NodeConfig, PeerKey};
+use cairn_p2p::Credit;
 use cairn_store::ledger::{Ledger, Reader};
 use cairn_wallet::SigningKey;
 use checkers::Checkers;
+use links::Links;
 use prometheus_client::metrics::counter::Counter;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::oneshot;
@@ -109,6 +114,7 @@ impl NodeSettings {
             undo_window: self.undo_window,
             mempool: MempoolConfig::default(),
             mining: self.mining.clone(),
+            relay: RelayConfig { seed: getrandom::u64().unwrap_or_default(), ..RelayConfig::default() },
         }
     }
 }
@@ -138,6 +144,8 @@ struct Shared {
     meter: Arc<sealer::Meter>,
     sealers: sealer::Sealers,
     undo_window: u64,
+    /// The links with other nodes, once there are any.
+    links: Arc<OnceLock<Links>>,
 }
 
 /// What is counted since the start.
@@ -172,6 +180,8 @@ enum Command {
     Mine { blocks: u32, reply: oneshot::Sender<Result<Vec<BlockId>, MineRefusal>> },
     /// A block came.
     Block { block: Box<CheckedBlock>, reply: oneshot::Sender<Result<Imported, BlockRefusal>> },
+    /// Something came from a peer. The credit lets it go on when this is handled.
+    Peer { peer: PeerKey, input: Box<PeerInput>, credit: Option<Box<Credit>> },
     /// Somebody wants to look at the node.
     Ask(Ask),
     /// The end.
@@ -361,10 +371,29 @@ impl NodeHandle {
         self.shared.sealers.set_threads(threads)
     }
 
+    /// The links with other nodes; none where it has none, or not yet.
+    pub fn links(&self) -> Option<&Links> {
+        self.shared.links.get()
+    }
+
+    fn attach(&self, links: Links) {
+        // A node has its links once.
+        let _ = self.shared.links.set(links);
+    }
+
+    fn checkers(&self) -> &Checkers {
+        &self.shared.checkers
+    }
+
     fn command(&self, command: Command) -> Result<(), NoAnswer> {
+        self.give(command).map_err(|(_, reason)| reason)
+    }
+
+    /// As [`command`](Self::command), but gives back what was not taken.
+    fn give(&self, command: Command) -> Result<(), (Box<Command>, NoAnswer)> {
         self.shared.commands.try_send(command).map_err(|error| match error {
-            TrySendError::Full(_) => NoAnswer::Busy,
-            TrySendError::Disconnected(_) => NoAnswer::Stopping,
+            TrySendError::Full(command) => (Box::new(command), NoAnswer::Busy),
+            TrySendError::Disconnected(command) => (Box::new(command), NoAnswer::Stopping),
         })
     }
 }

@@ -2,12 +2,22 @@
 
 use cairn_core::genesis::coins::{self, CoinsError};
 use cairn_core::numbers::Amount;
+use cairn_p2p::{AddressError, PeerAddress};
 use std::fmt;
 use std::path::PathBuf;
 
 /// Why a text is not a value. The text itself is for the caller to show.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
+    /// No address of a node.
+    #[error("`{found}` is no address of a node: {source}")]
+    Peer {
+        /// The text.
+        found: String,
+        /// What is wrong with it.
+        #[source]
+        source: AddressError,
+    },
     /// Nothing was given.
     #[error("an amount is expected, such as 12.5")]
     NoAmount,
@@ -181,6 +191,18 @@ pub fn parse_name(text: &str) -> Result<String, ValueError> {
         return Err(ValueError::Name);
     }
     Ok(text.to_owned())
+}
+
+/// Reads addresses of other nodes, with commas between them.
+///
+/// # Errors
+///
+/// [`ValueError::Peer`].
+pub fn parse_peers(text: &str) -> Result<Vec<PeerAddress>, ValueError> {
+    let parse = |peer: &str| {
+        peer.trim().parse().map_err(|source| ValueError::Peer { found: peer.trim().to_owned(), source })
+    };
+    text.split(',').map(parse).collect()
 }
 
 /// The number before the first unit that the text ends with, times the unit.

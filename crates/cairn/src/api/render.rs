@@ -2,8 +2,8 @@
 
 use crate::api::errors::of_transaction;
 use crate::api::views::{
-    BlockSummary, BlockView, BodyView, Bytes, ForkView, MempoolEntry, MiningModeView, SealView,
-    TransactionView, TransferView, WaitView, WitnessView,
+    BlockSummary, BlockView, BodyView, Bytes, ForkView, MempoolEntry, MiningModeView, PeerView, SealView,
+    SyncView, TransactionView, TransferView, WaitView, WitnessView,
 };
 use cairn_core::address::AddressPrefix;
 use cairn_core::block::{Header, Seal, SealedBlock};
@@ -18,6 +18,8 @@ use cairn_node::MiningMode;
 use cairn_node::chain::Branch;
 use cairn_node::mempool::Waits;
 use cairn_node::queries::PendingTransaction;
+use cairn_node::sync::{SyncState, SyncStatus};
+use cairn_p2p::{Direction, PeerInfo};
 use cairn_store::ledger::Block;
 
 /// A block in a list.
@@ -217,4 +219,35 @@ pub const fn to_mining_mode(mode: MiningModeView) -> MiningMode {
 /// A length as a JSON number.
 pub fn count(length: usize) -> u64 {
     u64::try_from(length).expect("lengths have at most 64 bits")
+}
+
+/// How far a node is beside its peers.
+pub fn sync(status: &SyncStatus) -> SyncView {
+    let state = match status.state {
+        SyncState::Alone | SyncState::Following => "synced",
+        SyncState::Headers => "headers",
+        SyncState::Blocks => "blocks",
+    };
+    SyncView { state: state.to_owned(), height: status.height.0, target: status.target.0 }
+}
+
+/// A connected node.
+pub fn peer(info: &PeerInfo) -> PeerView {
+    let direction = match info.direction {
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
+    };
+    PeerView {
+        id: info.node.to_string(),
+        address: info.remote.to_string(),
+        direction: direction.to_owned(),
+        name: info.hello.name.to_string(),
+        roles: info.hello.roles.names().map(str::to_owned).collect(),
+        software: info.hello.software.to_string(),
+        height: info.height.max(info.hello.height),
+        since_ms: info.since_ms,
+        ping_ms: info.ping_ms,
+        bytes_in: info.bytes_in,
+        bytes_out: info.bytes_out,
+    }
 }

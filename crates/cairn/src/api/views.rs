@@ -102,8 +102,8 @@ pub struct Status {
 /// How far a node is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SyncView {
-    /// `synced`: all blocks that the node knows of are executed. It answers only then, so there is no
-    /// other state before there are peers.
+    /// `synced`: all blocks that the node knows of are executed; `headers`: a peer shows the headers of a
+    /// better chain; `blocks`: its blocks are coming.
     #[schema(example = "synced")]
     pub state: String,
     /// The height it has reached.
@@ -675,8 +675,26 @@ pub struct Health {
 pub struct PeerView {
     /// Its peer id.
     pub id: String,
-    /// Its address.
+    /// The other end of the connection.
     pub address: String,
+    /// Who dialled: `inbound` if it did, `outbound` if this node did.
+    pub direction: String,
+    /// What its owner calls it; it may be empty, and several may have one name.
+    pub name: String,
+    /// What it does: `full`, `miner`, `validator`, `light`, `tracker`.
+    pub roles: Vec<String>,
+    /// Its program and version, as it says.
+    pub software: String,
+    /// The height that it said it has when the connection began.
+    pub height: u64,
+    /// When the connection began, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// How long it took to answer the newest sign of life, in milliseconds; none before the first.
+    pub ping_ms: Option<u64>,
+    /// Bytes that came from it.
+    pub bytes_in: u64,
+    /// Bytes that went to it.
+    pub bytes_out: u64,
 }
 
 /// News, as the `data` of a server-sent event; the event's name is the tag `type`.

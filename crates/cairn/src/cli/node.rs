@@ -10,12 +10,14 @@ use crate::config::{MINE_CHOICES, ROLE_CHOICES};
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style};
 use crate::run::NodeSettings;
+use crate::run::links::LinkSettings;
 use crate::run::service::{self, Exposure, Ready, ServiceSettings};
-use crate::values::parse_name;
+use crate::values::{parse_name, parse_peers};
 use cairn_core::address::Address;
 use cairn_core::genesis::Genesis;
 use cairn_core::network::Mode;
 use cairn_node::MiningMode;
+use cairn_p2p::Roles;
 use cairn_wallet::SigningKey;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
@@ -39,6 +41,13 @@ pub(crate) struct Arguments {
     /// What the node is called.
     #[arg(long, value_name = "NAME", default_value = "node", allow_hyphen_values = true, value_parser = parse_name)]
     name: String,
+    /// Where it accepts connections of other nodes [default: 0.0.0.0:7700]; port 0 asks the system for
+    /// one, `none` accepts none.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    p2p_bind: Option<String>,
+    /// A node to which it keeps a connection, as HOST:PORT or ID@HOST:PORT; may be given several times.
+    #[arg(long, value_name = "PEER")]
+    peer: Vec<String>,
     /// Where its HTTP interface listens; port 0 asks the system for one.
     #[arg(long, value_name = "ADDRESS:PORT")]
     api_bind: Option<String>,
@@ -80,6 +89,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliError> {
     let settings = &mut context.settings;
     settings.flag("role", arguments.role)?;
+    settings.flag("p2p_bind", arguments.p2p_bind)?;
+    settings.flag("peers", (!arguments.peer.is_empty()).then(|| arguments.peer.join(",")))?;
     settings.flag("api_bind", arguments.api_bind)?;
     settings.flag("api_hosts", arguments.api_hosts)?;
     settings.flag("api_tls_cert", arguments.api_tls_cert)?;
@@ -113,6 +124,7 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
         let message = format!("`{}` is for miners, this node is to be {role}", key.replace('_', "-"));
         return Err(CliError::usage("not-a-miner", message).help("make it one: `--role miner`"));
     }
+    let links = links(&context, &arguments.name, &role);
     let service = ServiceSettings {
         node,
         name: arguments.name,
@@ -120,6 +132,7 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
         exposure: exposure(&context, bind)?,
         token_directory: directory.clone(),
         faucet: None,
+        links: Some(links),
         runtime_directory: context.directories.runtime.clone(),
     };
     let bar = ReplayBar::default();
@@ -137,6 +150,24 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     bar.finish();
     let other_port = "choose another: `--api-bind 127.0.0.1:0` asks the system for one";
     served.map_err(|error| serving::cannot_start(&error, &directory, other_port))
+}
+
+/// How the node meets others.
+fn links(context: &Context, name: &str, role: &str) -> LinkSettings {
+    const CHECKED: &str = "settings are checked when they are read";
+    let listen = match context.settings.get("p2p_bind").expect("the address has a default") {
+        "none" => Vec::new(),
+        bind => vec![bind.parse().expect(CHECKED)],
+    };
+    let peers = context.settings.get("peers").map(|peers| parse_peers(peers).expect(CHECKED));
+    let roles = if role == "miner" { Roles::FULL.and(Roles::MINER) } else { Roles::FULL };
+    LinkSettings {
+        listen,
+        peers: peers.unwrap_or_default(),
+        name: name.to_owned(),
+        roles,
+        loopback_is_one_host: false,
+    }
 }
 
 fn tell_ready(ready: &Ready, genesis: &Genesis, directory: &Path, json: bool) {

@@ -5,8 +5,10 @@ use crate::config::{LOG_FORMAT_CHOICES, Origin, Settings};
 use crate::failure::CliError;
 use crate::logging::{self, LogError, LogFormat, LogSettings, LogTarget};
 use crate::output;
+use crate::run::links::LinkError;
 use crate::run::service::ServiceError;
 use crate::values::parse_size;
+use cairn_p2p::StartError;
 use clap::builder::PossibleValuesParser;
 use std::cell::RefCell;
 use std::path::Path;
@@ -94,6 +96,23 @@ pub(crate) fn cannot_start(error: &ServiceError, directory: &Path, other_port: &
             let failure = failure("unusable-certificate")
                 .help("give PEM files that belong together: `--api-tls-cert FILE --api-tls-key FILE`");
             match std::error::Error::source(source) {
+                Some(source) => failure.because(source),
+                None => failure,
+            }
+        }
+        ServiceError::Links(error) => {
+            let source = std::error::Error::source(error);
+            let failure = match error {
+                LinkError::Start(StartError::Listen { .. }) => failure("cannot-listen").help(
+                    "choose another: `--p2p-bind 0.0.0.0:0` asks the system for one, `none` listens nowhere",
+                ),
+                LinkError::Start(_) => failure("no-links"),
+                LinkError::Key { path, .. } => failure("unusable-key-file").help(format!(
+                    "`chmod 600 {0}`, or remove it: the node then gets another name",
+                    path.display()
+                )),
+            };
+            match source {
                 Some(source) => failure.because(source),
                 None => failure,
             }

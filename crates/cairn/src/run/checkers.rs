@@ -3,13 +3,22 @@
 //! A thread takes all that waits, up to a batch, and verifies it at once: a batch costs less than
 //! half of its signatures one by one, and the more comes the larger the batches are.
 
+use super::links::Links;
 use super::{Command, Judgement, NoAnswer, Submission};
+use cairn_core::block::{self, decode_block};
 use cairn_core::consensus::Consensus;
+use cairn_core::hash::LeafHash;
 use cairn_core::signature::{Batching, KeyCache};
-use cairn_core::transaction::{CheckedTransaction, Transaction, TransactionError, check_each};
+use cairn_core::transaction::{
+    CheckedTransaction, IdentifiedTransaction, Transaction, TransactionError, check_each,
+    check_each_identified,
+};
+use cairn_node::PeerKey;
+use cairn_node::peers::{AskId, InvalidBody, JudgedFor, PeerInput};
+use cairn_p2p::{Credit, RequestNumber};
 use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// The most transactions that one thread verifies at once.
@@ -30,9 +39,33 @@ pub(super) struct Checkers {
     keys: KeyCache,
 }
 
+/// Transactions that a peer has sent. They are verified apart from those of others: one false signature
+/// makes a whole batch dear.
+#[derive(Debug)]
+pub(super) struct OfPeer {
+    pub(super) peer: PeerKey,
+    pub(super) purpose: JudgedFor,
+    /// The names of the transactions.
+    pub(super) leaves: Vec<LeafHash>,
+    pub(super) transactions: Vec<IdentifiedTransaction>,
+}
+
+/// A block that a peer has sent. There are no more of them than there is credit.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) peer: PeerKey,
+    pub(super) ask: AskId,
+    pub(super) request: RequestNumber,
+    pub(super) bytes: Arc<[u8]>,
+    pub(super) credit: Credit,
+    pub(super) links: Links,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
+    of_peers: VecDeque<OfPeer>,
+    bodies: VecDeque<Body>,
     transactions: usize,
     bytes: usize,
     stopped: bool,
@@ -45,7 +78,41 @@ struct Waiting {
     reply: oneshot::Sender<Vec<Judgement>>,
 }
 
+/// What a thread does next.
+#[derive(Debug)]
+enum Work {
+    Batch(Vec<Waiting>),
+    OfPeer(OfPeer),
+    Body(Box<Body>),
+}
+
 impl Checkers {
+    /// Queues transactions of a peer. They are refused where too much waits.
+    pub(super) fn check_of_peer(&self, work: OfPeer) -> Result<(), NoAnswer> {
+        let mut queue = self.lock();
+        if queue.stopped {
+            return Err(NoAnswer::Stopping);
+        }
+        if queue.transactions.saturating_add(work.transactions.len()) > WAITING_TRANSACTIONS_MAX {
+            return Err(NoAnswer::Busy);
+        }
+        queue.transactions += work.transactions.len();
+        queue.of_peers.push_back(work);
+        drop(queue);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Queues a block of a peer.
+    pub(super) fn check_body(&self, body: Body) {
+        let mut queue = self.lock();
+        if !queue.stopped {
+            queue.bodies.push_back(body);
+            drop(queue);
+            self.wake.notify_one();
+        }
+    }
+
     /// Queues transactions. They are all refused where too much waits.
     pub(super) fn check(
         &self,
@@ -75,26 +142,52 @@ impl Checkers {
         let mut queue = self.lock();
         queue.stopped = true;
         queue.waiting.clear();
+        queue.of_peers.clear();
+        queue.bodies.clear();
         drop(queue);
         self.wake.notify_all();
     }
 
     /// Verifies until it is stopped.
     pub(super) fn run(&self, consensus: &Consensus, commands: &SyncSender<Command>) {
-        while let Some(batch) = self.take() {
-            let submissions = check_batch(batch, consensus, &self.keys);
-            if commands.send(Command::Submit(submissions)).is_err() {
+        while let Some(work) = self.take() {
+            let sent = match work {
+                Work::Batch(batch) => {
+                    commands.send(Command::Submit(check_batch(batch, consensus, &self.keys)))
+                }
+                Work::OfPeer(work) => commands.send(check_of_peer(work, consensus, &self.keys)),
+                Work::Body(body) => {
+                    let Body { peer, ask, request, bytes, credit, links } = *body;
+                    let block = check_body(bytes, consensus, &self.keys).map(Box::new);
+                    let input = Box::new(PeerInput::Body { ask, block });
+                    let sent = commands.send(Command::Peer { peer, input, credit: Some(Box::new(credit)) });
+                    links.note_checked(request);
+                    sent
+                }
+            };
+            if sent.is_err() {
                 return;
             }
         }
     }
 
-    /// All that waits, up to a batch; none once it is stopped.
-    fn take(&self) -> Option<Vec<Waiting>> {
+    /// What is next; none once it is stopped. Blocks first: what waits for them is told to wait by their
+    /// number.
+    fn take(&self) -> Option<Work> {
         let mut queue = self.lock();
-        while queue.waiting.is_empty() {
+        loop {
             if queue.stopped {
                 return None;
+            }
+            if let Some(body) = queue.bodies.pop_front() {
+                return Some(Work::Body(Box::new(body)));
+            }
+            if !queue.waiting.is_empty() {
+                break;
+            }
+            if let Some(work) = queue.of_peers.pop_front() {
+                queue.transactions -= work.transactions.len();
+                return Some(Work::OfPeer(work));
             }
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -110,7 +203,7 @@ impl Checkers {
             queue.bytes -= next.bytes;
             batch.push(next);
         }
-        Some(batch)
+        Some(Work::Batch(batch))
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -124,10 +217,34 @@ fn memory_of(transaction: &Transaction) -> usize {
     256 + transaction.body.transfers.len() * 40 + transaction.body.data.len()
 }
 
-/// Verifies what came from several senders as one batch, and gives each its own part back.
-fn check_batch(batch: Vec<Waiting>, consensus: &Consensus, keys: &KeyCache) -> Vec<Submission> {
+/// Verifies what a peer has sent.
+fn check_of_peer(work: OfPeer, consensus: &Consensus, keys: &KeyCache) -> Command {
+    let OfPeer { peer, purpose, leaves, transactions } = work;
+    let batching = Batching::from_seed(draw_seed()).with_keys(keys);
+    let verdicts = Some(check_each_identified(transactions, consensus.rules(), batching));
+    let input = Box::new(PeerInput::Judged { purpose, leaves, verdicts });
+    Command::Peer { peer, input, credit: None }
+}
+
+/// Checks a block that a peer has sent.
+fn check_body(
+    bytes: Arc<[u8]>,
+    consensus: &Consensus,
+    keys: &KeyCache,
+) -> Result<block::CheckedBlock, InvalidBody> {
+    let batching = Batching::from_seed(draw_seed()).with_keys(keys);
+    block::check(Arc::clone(&bytes), consensus, batching)
+        .map_err(|error| InvalidBody { id: decode_block(&bytes).ok().map(|block| block.id()), error })
+}
+
+fn draw_seed() -> [u8; 32] {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).expect("the operating system gave randomness at start");
+    seed
+}
+
+/// Verifies what came from several senders as one batch, and gives each its own part back.
+fn check_batch(batch: Vec<Waiting>, consensus: &Consensus, keys: &KeyCache) -> Vec<Submission> {
     let lengths: Vec<usize> = batch.iter().map(|waiting| waiting.transactions.len()).collect();
     let mut replies = Vec::with_capacity(batch.len());
     let mut all = Vec::with_capacity(lengths.iter().sum());
@@ -135,7 +252,7 @@ fn check_batch(batch: Vec<Waiting>, consensus: &Consensus, keys: &KeyCache) -> V
         all.extend(transactions);
         replies.push(reply);
     }
-    let batching = Batching::from_seed(seed).with_keys(keys);
+    let batching = Batching::from_seed(draw_seed()).with_keys(keys);
     let mut judged = check_each(all, consensus.rules(), batching).into_iter();
     lengths
         .into_iter()

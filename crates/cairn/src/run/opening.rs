@@ -83,6 +83,7 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
     let counts = Arc::new(Counts::default());
     let meter = Arc::new(Meter::new(counts.trials.clone(), Instant::now()));
     let desk = Arc::new(SealerDesk::new(Arc::clone(&meter)));
+    let links = Arc::default();
     let worker = Worker::new(
         node,
         ledger,
@@ -90,6 +91,7 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
         Arc::clone(&desk),
         Arc::clone(&events),
         Arc::clone(&counts),
+        Arc::clone(&links),
         &settings,
     );
     let reader = worker.reader();
@@ -109,6 +111,7 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
         meter,
         sealers,
         undo_window: settings.undo_window,
+        links,
     });
     Ok(Running { handle: NodeHandle { shared }, threads })
 }

@@ -1,5 +1,6 @@
 //! A node with its interface, from start to stop: what `cairn node` and `cairn devnet` have in common.
 
+use super::links::{LinkError, LinkSettings, Links};
 use super::supervisor::Supervisor;
 use super::{NodeHandle, NodeSettings, Progress, RunError, Running};
 use crate::api::faucet::Faucet;
@@ -44,6 +45,8 @@ pub struct ServiceSettings {
     pub token_directory: PathBuf,
     /// What gives coins away; none but on a development network.
     pub faucet: Option<Faucet>,
+    /// How it meets other nodes; none where it meets nobody.
+    pub links: Option<LinkSettings>,
     /// The register of running nodes.
     pub runtime_directory: PathBuf,
 }
@@ -124,6 +127,9 @@ pub enum ServiceError {
     /// The node could not be started.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The links with other nodes could not be set up.
+    #[error(transparent)]
+    Links(#[from] LinkError),
     /// The certificate of the interface cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -212,7 +218,8 @@ pub fn run(
     progress: impl FnMut(Progress),
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServiceError> {
-    let ServiceSettings { node, name, role, exposure, token_directory, faucet, runtime_directory } = settings;
+    let ServiceSettings { node, name, role, exposure, token_directory, faucet, links, runtime_directory } =
+        settings;
     let address = exposure.bind;
     let listener = bind(address)?;
     let address = listener.local_addr().map_err(|source| ServiceError::Bind { address, source })?;
@@ -226,6 +233,16 @@ pub fn run(
     let directory = node.directory.clone();
     let running = Running::start(node, progress)?;
     let mut stopping = Instant::now();
+    let links = match links {
+        Some(links) => match runtime.block_on(Links::start(running.handle().clone(), &directory, links)) {
+            Ok(links) => Some(links),
+            Err(error) => {
+                running.stop();
+                return Err(error.into());
+            }
+        },
+        None => None,
+    };
     let result = Token::create(&token_directory).map_err(ServiceError::from).and_then(|token| {
         let access = exposure.access(address, &token, &token_directory)?;
         let scheme = if access.identity.is_some() { Scheme::Tls } else { Scheme::Plain };
@@ -272,6 +289,9 @@ pub fn run(
             stopping = Instant::now();
             if let Some(supervisor) = &supervisor {
                 supervisor.tell_stopping();
+            }
+            if let Some(links) = &links {
+                links.stop().await;
             }
             // A server that panicked has nothing left to finish.
             let _ = server.await;

@@ -1,6 +1,7 @@
 //! The node thread: takes all that waits, makes it durable at once, and answers.
 
 use super::journal::Journal;
+use super::links::Links;
 use super::room::Room;
 use super::sealer::SealerDesk;
 use super::{Ask, Command, Counts, Judgement, NodeSettings, Submission, news};
@@ -17,8 +18,8 @@ use cairn_node::{Effect, Event, Input, Node, Outcome, RequestId};
 use cairn_store::ledger::{Ledger, Reader};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
@@ -54,6 +55,9 @@ pub(super) struct Worker {
     desk: Arc<SealerDesk>,
     events: Arc<Events>,
     counts: Arc<Counts>,
+    links: Arc<OnceLock<Links>>,
+    /// The tip that greetings name.
+    told_tip: BlockId,
     journal: Journal,
     room: Room,
     waiting: BTreeMap<RequestId, Waiting>,
@@ -70,10 +74,12 @@ impl Worker {
         desk: Arc<SealerDesk>,
         events: Arc<Events>,
         counts: Arc<Counts>,
+        links: Arc<OnceLock<Links>>,
         settings: &NodeSettings,
     ) -> Self {
         let rules = node.consensus().rules();
         let mempool_bytes_max = settings.node_config().mempool.bytes_max;
+        let node_tip = node.tip().id;
         let journal = Journal::new(rules.prefix().clone(), mempool_bytes_max, node.tip().header.time);
         // A byte weighs at least one.
         let block_bytes = rules.limits().block_weight.0.min(BLOCK_BYTES_MAX as u64);
@@ -85,6 +91,8 @@ impl Worker {
             desk,
             events,
             counts,
+            links,
+            told_tip: node_tip,
             journal,
             room,
             waiting: BTreeMap::new(),
@@ -157,6 +165,11 @@ impl Worker {
                 let request = self.expect(Waiting::Block(reply));
                 self.feed(Input::Block { request: Some(request), block: *block })
             }
+            Command::Peer { peer, input, credit } => {
+                self.feed(Input::Peer { peer, input: *input })?;
+                drop(credit);
+                Ok(())
+            }
             Command::Ask(ask) => {
                 self.asks.push(ask);
                 Ok(())
@@ -205,8 +218,14 @@ impl Worker {
                     news::tell(&event, self.node.consensus().rules().prefix(), &self.counts, &mut news);
                 }
                 Effect::Answer { request, outcome } => answers.push((request, outcome)),
+                Effect::Peer { peer, effect } => {
+                    if let Some(links) = self.links.get() {
+                        links.carry_out(peer, effect);
+                    }
+                }
             }
         }
+        self.tell_tip();
         self.events.publish(&news)?;
         for (request, outcome) in answers {
             self.answer(request, outcome);
@@ -218,6 +237,17 @@ impl Worker {
         self.room.look(now);
         self.journal.write(self.node.mempool_status(), now);
         self.tidy_mempool_log()
+    }
+
+    /// Has greetings name a new tip.
+    fn tell_tip(&mut self) {
+        let tip = self.node.tip();
+        if tip.id != self.told_tip
+            && let Some(links) = self.links.get()
+        {
+            links.note_tip(&tip);
+            self.told_tip = tip.id;
+        }
     }
 
     /// What the operator is told of an event later, with others.

@@ -4,9 +4,8 @@ use crate::api::Api;
 use crate::api::errors::ApiError;
 use crate::api::input::NoQuery;
 use crate::api::render;
-use crate::api::views::{
-    ErrorBody, FeesView, LimitsView, MempoolSize, MiningView, PeerView, Status, SyncView,
-};
+use crate::api::views::{ErrorBody, FeesView, LimitsView, MempoolSize, MiningView, PeerView, Status};
+use crate::run::links::Links;
 use axum::Json;
 use axum::extract::State;
 use cairn_core::hash::BlockId;
@@ -14,6 +13,7 @@ use cairn_core::numbers::{Amount, FeeRate, Height, Timestamp};
 use cairn_node::Node;
 use cairn_node::producer::MiningStatus;
 use cairn_node::queries::{MempoolStatus, StateStatus};
+use cairn_node::sync::SyncStatus;
 use std::sync::Arc;
 
 /// What is asked of the node.
@@ -26,6 +26,7 @@ struct Seen {
     state: StateStatus,
     mempool: MempoolStatus,
     mining: MiningStatus,
+    sync: SyncStatus,
 }
 
 impl Seen {
@@ -40,6 +41,7 @@ impl Seen {
             state: node.state_status(),
             mempool: node.mempool_status(),
             mining: node.mining_status(),
+            sync: node.sync_status(),
         }
     }
 }
@@ -67,8 +69,8 @@ pub(in crate::api) async fn status(
         tip: seen.tip.into(),
         tip_time_ms: seen.time.0,
         finalized_height: None,
-        peers: 0,
-        sync: SyncView { state: "synced".to_owned(), height, target: height },
+        peers: api.node.links().map_or(0, |links| u32::try_from(links.peers().len()).unwrap_or(u32::MAX)),
+        sync: render::sync(&seen.sync),
         mempool: MempoolSize {
             transactions: render::count(seen.mempool.transactions),
             bytes: render::count(seen.mempool.bytes),
@@ -111,10 +113,11 @@ pub(in crate::api) async fn status(
     }))
 }
 
-/// The connected nodes. There are none before there is a network.
+/// The connected nodes, those that have been there longest first.
 #[utoipa::path(get, path = "/v1/peers", tag = "node", responses(
     (status = 200, body = [PeerView])
 ))]
-pub(in crate::api) async fn peers(_: NoQuery) -> Json<[PeerView; 0]> {
-    Json([])
+pub(in crate::api) async fn peers(State(api): State<Arc<Api>>, _: NoQuery) -> Json<Vec<PeerView>> {
+    let peers = api.node.links().map(Links::peers).unwrap_or_default();
+    Json(peers.iter().map(render::peer).collect())
 }

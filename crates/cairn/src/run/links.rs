@@ -1,0 +1,343 @@
+//! The links with other nodes: what the node asks of its peers is carried out, what they say is handed in.
+//!
+//! ```text
+//!   peers ──frames──► events ──questions──► answers (from what is durable)
+//!     ▲                 │  └──transactions, blocks──► checkers
+//!     │                 └──all else──► node thread ◄──────┘
+//!     └──────────── carry_out ◄─────────── effects
+//! ```
+//!
+//! # Provided
+//!
+//! A peer's frames are read on only as far as the node has handled what came before: whoever floods waits
+//! for himself. Nothing here waits for a peer while another is served.
+
+mod answers;
+mod dialer;
+mod events;
+
+pub use dialer::PEERS_MAX;
+
+use super::checkers::{Body, Checkers, OfPeer};
+use super::{Command, NodeHandle};
+use cairn_core::hash::LeafHash;
+use cairn_core::transaction::IdentifiedTransaction;
+use cairn_node::PeerKey;
+use cairn_node::peers::{AskId, JudgedFor, Offence, PeerEffect, PeerInput};
+use cairn_node::queries::Tip;
+use cairn_node::wire::{BULK_TAGS, Message, PEER_TAGS};
+use cairn_p2p::{
+    Credit, Frame, KeyFileError, Limits, Network, NodeKey, PeerAddress, PeerInfo, PeerNumber, Place,
+    Priority, Rate, RequestNumber, Roles, Settings, StartError, Tag, TagRule, Tags,
+};
+use dialer::Dialer;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The name of the file with the key of the node, in its data directory.
+pub const KEY_FILE: &str = "p2p-key";
+
+/// How a node meets others.
+#[derive(Clone, Debug)]
+pub struct LinkSettings {
+    /// Where it accepts connections; nowhere if empty.
+    pub listen: Vec<SocketAddr>,
+    /// Nodes to which it keeps a link.
+    pub peers: Vec<PeerAddress>,
+    /// What its owner calls it.
+    pub name: String,
+    /// What it does.
+    pub roles: Roles,
+    /// Whether limits on connections from one machine hold for this machine too.
+    pub loopback_is_one_host: bool,
+}
+
+/// The links could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The key of the node cannot be used.
+    #[error("the key of the node in {} cannot be used", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: KeyFileError,
+    },
+    /// It cannot listen.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// The links of a running node. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Links(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    network: Network,
+    node: NodeHandle,
+    requests: Mutex<Requests>,
+    dialer: Dialer,
+}
+
+/// Requests for blocks that are under way.
+#[derive(Debug, Default)]
+struct Requests {
+    running: BTreeMap<RequestNumber, Running>,
+    by_ask: BTreeMap<AskId, (PeerNumber, RequestNumber)>,
+}
+
+#[derive(Debug)]
+struct Running {
+    peer: PeerKey,
+    ask: AskId,
+    /// Blocks that have come and are being checked.
+    checking: usize,
+    /// Whether the answer was complete; none while it comes.
+    ended: Option<bool>,
+}
+
+impl Links {
+    /// Listens, and begins to talk. Must be called on the runtime that is to serve the links.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`] if the key cannot be used or a port is taken.
+    pub async fn start(
+        node: NodeHandle,
+        directory: &Path,
+        settings: LinkSettings,
+    ) -> Result<Self, LinkError> {
+        let path = directory.join(KEY_FILE);
+        let key = NodeKey::load_or_create(&path).map_err(|source| LinkError::Key { path, source })?;
+        let identity = node.genesis().identity().0;
+        let (network, events) = Network::start(Settings {
+            name: settings.name,
+            roles: settings.roles,
+            listen: settings.listen,
+            tags: tags(),
+            limits: Limits { loopback_is_one_host: settings.loopback_is_one_host, ..Limits::default() },
+            ..Settings::new(key, identity)
+        })
+        .await?;
+        let dialer = Dialer::new(settings.peers);
+        let inner = Inner { network, node: node.clone(), requests: Mutex::default(), dialer };
+        let links = Self(Arc::new(inner));
+        links.note_tip_of(&node).await;
+        node.attach(links.clone());
+        tokio::spawn(links.clone().run(events));
+        tokio::spawn(links.clone().keep_dialling());
+        Ok(links)
+    }
+
+    /// Where it listens, with the ports that the system has chosen.
+    pub fn listening(&self) -> &[SocketAddr] {
+        self.0.network.listening()
+    }
+
+    /// The network below.
+    pub fn network(&self) -> &Network {
+        &self.0.network
+    }
+
+    /// Says farewell to all peers.
+    pub async fn stop(&self) {
+        self.0.network.stop().await;
+    }
+
+    /// All peers, those that have been there longest first.
+    pub fn peers(&self) -> Vec<PeerInfo> {
+        self.0.network.peers()
+    }
+
+    /// Keeps a link to a node from now on; false if it does already, or if there are too many.
+    pub fn add(&self, address: PeerAddress) -> bool {
+        self.0.dialer.add(address)
+    }
+
+    /// Keeps no link to a node any more, and ends the one there is; false if none was kept.
+    pub fn remove(&self, address: &PeerAddress) -> bool {
+        self.0.dialer.remove(address)
+    }
+
+    /// Nodes to which a link is kept.
+    pub fn kept(&self) -> Vec<PeerAddress> {
+        self.0.dialer.kept()
+    }
+
+    /// Greetings say from now on that the node is so far.
+    pub(super) fn note_tip(&self, tip: &Tip<'_>) {
+        self.0.network.set_hello_state(tip.header.height.0, tip.id.0, tip.work.to_be_bytes());
+    }
+
+    async fn note_tip_of(&self, node: &NodeHandle) {
+        let links = self.clone();
+        // A node that stops has nothing to say.
+        let _ = node.ask(move |node, _| links.note_tip(&node.tip())).await;
+    }
+
+    /// Carries out what the node asks for. Never waits.
+    pub(super) fn carry_out(&self, peer: PeerKey, effect: PeerEffect) {
+        let number = PeerNumber(peer.0);
+        match effect {
+            PeerEffect::Send(message) => {
+                // Whoever takes nothing is given up by the link; what was for him is asked for elsewhere.
+                let _ = self.0.network.send(number, frame_of(&message), priority_of(&message));
+            }
+            PeerEffect::Judge { purpose, transactions } => self.judge(peer, purpose, transactions),
+            PeerEffect::Ask { ask, blocks } => self.ask(peer, ask, blocks),
+            PeerEffect::Cancel(ask) => {
+                if let Some((peer, request)) = self.requests().by_ask.get(&ask) {
+                    self.0.network.cancel(*peer, *request);
+                }
+            }
+            PeerEffect::Strike(offence) => self.0.network.strike(number, to_strike(offence)),
+        }
+    }
+
+    fn judge(&self, peer: PeerKey, purpose: JudgedFor, transactions: Vec<IdentifiedTransaction>) {
+        let leaves: Vec<LeafHash> = transactions.iter().map(IdentifiedTransaction::leaf).collect();
+        let refused = leaves.clone();
+        if self.checkers().check_of_peer(OfPeer { peer, purpose, leaves, transactions }).is_err() {
+            self.hand_in(peer, PeerInput::Judged { purpose, leaves: refused, verdicts: None });
+        }
+    }
+
+    fn ask(&self, peer: PeerKey, ask: AskId, blocks: Vec<cairn_core::hash::BlockId>) {
+        let number = PeerNumber(peer.0);
+        let frame = frame_of(&Message::GetBlocks(blocks));
+        // Under the lock, so that no answer comes before the request has its name.
+        let mut requests = self.requests();
+        match self.0.network.ask(number, frame) {
+            Ok(request) => {
+                requests.running.insert(request, Running { peer, ask, checking: 0, ended: None });
+                requests.by_ask.insert(ask, (number, request));
+            }
+            Err(_) => {
+                drop(requests);
+                self.hand_in(peer, PeerInput::AskEnded { ask, complete: false });
+            }
+        }
+    }
+
+    /// Hands something in that holds no credit. Where the node is too busy it is lost, and time runs out
+    /// for what waited for it.
+    fn hand_in(&self, peer: PeerKey, input: PeerInput) {
+        let _ = self.0.node.command(Command::Peer { peer, input: Box::new(input), credit: None });
+    }
+
+    /// A block of an answer was checked.
+    pub(super) fn note_checked(&self, request: RequestNumber) {
+        let mut requests = self.requests();
+        if let Some(running) = requests.running.get_mut(&request) {
+            running.checking -= 1;
+        }
+        self.end_if_done(requests, request);
+    }
+
+    /// An answer has ended.
+    fn note_ended(&self, request: RequestNumber, complete: bool) {
+        let mut requests = self.requests();
+        if let Some(running) = requests.running.get_mut(&request) {
+            running.ended = Some(complete);
+        }
+        self.end_if_done(requests, request);
+    }
+
+    /// Tells the node of the end of an answer, once all of its blocks were handed in.
+    fn end_if_done(&self, mut requests: MutexGuard<'_, Requests>, request: RequestNumber) {
+        let Some(Running { checking: 0, ended: Some(_), .. }) = requests.running.get(&request) else {
+            return;
+        };
+        let Some(Running { peer, ask, ended, .. }) = requests.running.remove(&request) else { return };
+        requests.by_ask.remove(&ask);
+        drop(requests);
+        self.hand_in(peer, PeerInput::AskEnded { ask, complete: ended.unwrap_or_default() });
+    }
+
+    /// Gives a block of an answer to the checkers.
+    fn check_body(&self, request: RequestNumber, bytes: Arc<[u8]>, credit: Credit) {
+        let mut requests = self.requests();
+        let Some(running) = requests.running.get_mut(&request) else { return };
+        running.checking += 1;
+        let (peer, ask) = (running.peer, running.ask);
+        drop(requests);
+        self.checkers().check_body(Body { peer, ask, request, bytes, credit, links: self.clone() });
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        // Nothing under the lock can panic halfway through a change.
+        self.0.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn checkers(&self) -> &Checkers {
+        self.0.node.checkers()
+    }
+}
+
+/// A message as a frame.
+fn frame_of(message: &Message) -> Frame {
+    Frame::new(tag_of(message.tag()), message.to_body())
+}
+
+fn tag_of(tag: cairn_node::wire::Tag) -> Tag {
+    Tag::from_bytes(&tag.0).expect("the tags of messages are three letters")
+}
+
+/// What moves the chain goes before what waits for it.
+const fn priority_of(message: &Message) -> Priority {
+    match message {
+        Message::Announce(_)
+        | Message::GetTransactions(_)
+        | Message::NotFound(_)
+        | Message::Transactions(_) => Priority::Transaction,
+        Message::GetHeaders { .. }
+        | Message::Headers(_)
+        | Message::GetCompact(_)
+        | Message::Compact(_)
+        | Message::GetBlockTransactions { .. }
+        | Message::BlockTransactions { .. }
+        | Message::GetBlocks(_)
+        | Message::Block(_)
+        | Message::GetGenesis(_)
+        | Message::Genesis(_) => Priority::Block,
+    }
+}
+
+const fn to_strike(offence: Offence) -> cairn_p2p::Offence {
+    match offence {
+        Offence::NoAnswer => cairn_p2p::Offence::Unanswered,
+        Offence::Stalled => cairn_p2p::Offence::Stall,
+        Offence::Unasked | Offence::UselessHeaders => cairn_p2p::Offence::Unsolicited,
+        Offence::InvalidTransaction => cairn_p2p::Offence::InvalidTransaction,
+        Offence::InvalidHeader => cairn_p2p::Offence::InvalidHeader,
+        Offence::InvalidBlock => cairn_p2p::Offence::InvalidBlock,
+    }
+}
+
+/// Which frames mean something, and how many of them a peer may send. Answers have no rate: there are no
+/// more of them than of questions.
+fn tags() -> Tags {
+    let rate = |tag: cairn_node::wire::Tag| match &tag.0 {
+        b"INV" | b"GET" | b"NOF" | b"TXN" => Some(Rate { burst: 2_000, a_minute: 60_000 }),
+        b"GHD" => Some(Rate { burst: 200, a_minute: 600 }),
+        b"GCM" | b"GBT" => Some(Rate { burst: 100, a_minute: 600 }),
+        b"HDR" => Some(Rate { burst: 500, a_minute: 6_000 }),
+        b"GBL" => Some(Rate { burst: 400, a_minute: 12_000 }),
+        b"GGN" => Some(Rate { burst: 4, a_minute: 4 }),
+        _ => None,
+    };
+    let mut tags = Tags::new();
+    for (tag, body_bytes_max) in PEER_TAGS {
+        tags = tags.with(Place::Peer, tag_of(tag), TagRule { body_bytes_max, rate: rate(tag) });
+    }
+    for (tag, body_bytes_max) in BULK_TAGS {
+        let is_question = matches!(&tag.0, b"GBL" | b"GGN");
+        let place = if is_question { Place::Ask } else { Place::Answer };
+        tags = tags.with(place, tag_of(tag), TagRule { body_bytes_max, rate: rate(tag) });
+    }
+    tags
+}

@@ -1,0 +1,117 @@
+//! Answering what peers ask of the chain, from what is durable, beside the node thread.
+
+use super::{Links, frame_of};
+use cairn_core::hash::BlockId;
+use cairn_node::compact::{CompactBlock, transactions_at};
+use cairn_node::peers::Question;
+use cairn_node::wire::{GENESIS_PIECE_BYTES_MAX, HEADERS_MAX, Message};
+use cairn_p2p::{AnswerStream, BulkEnd, Credit, EndCode, PeerNumber, Priority};
+use cairn_store::ledger::Reader;
+use std::sync::Arc;
+
+/// About how many bytes of blocks are read before they are sent.
+const READ_AHEAD_BYTES: usize = 1024 * 1024;
+
+/// Answers a question on the stream between peers. What is not here gets no answer. The peer may ask on
+/// when the answer is on its way.
+pub(super) async fn answer(links: Links, peer: PeerNumber, question: Question, credit: Credit) {
+    let answer = match question {
+        Question::Headers { locator, stop } => headers(&links, locator, stop).await,
+        Question::Compact(id) => compact(&links, id).await,
+        Question::BlockTransactions { block, places } => block_transactions(&links, block, places).await,
+    };
+    if let Some(message) = answer {
+        let _ = links.0.network.send(peer, frame_of(&message), Priority::Block);
+    }
+    drop(credit);
+}
+
+async fn headers(links: &Links, locator: Vec<BlockId>, stop: BlockId) -> Option<Message> {
+    let look = move |node: &cairn_node::Node, ledger: &cairn_store::ledger::Ledger| {
+        let stop = (stop != BlockId::ZERO).then_some(stop);
+        node.headers_after(&locator, stop.as_ref(), HEADERS_MAX, ledger)
+    };
+    match links.0.node.ask(look).await.ok()? {
+        Ok(headers) => Some(Message::Headers(headers)),
+        Err(error) => {
+            tracing::warn!(%error, "headers cannot be read for a peer");
+            None
+        }
+    }
+}
+
+async fn compact(links: &Links, id: BlockId) -> Option<Message> {
+    let bytes = read(links, id).await?;
+    let identity = *links.0.node.genesis().identity();
+    let salt = getrandom::u64().ok()?;
+    let block = tokio::task::spawn_blocking(move || CompactBlock::from_bytes(&bytes, &identity, salt));
+    Some(Message::Compact(Box::new(block.await.ok()?.ok()?)))
+}
+
+async fn block_transactions(links: &Links, block: BlockId, places: Vec<u32>) -> Option<Message> {
+    let bytes = read(links, block).await?;
+    let picked = tokio::task::spawn_blocking(move || transactions_at(&bytes, &places));
+    let transactions = picked.await.ok()?.ok()??;
+    Some(Message::BlockTransactions { block, transactions })
+}
+
+async fn read(links: &Links, id: BlockId) -> Option<Arc<[u8]>> {
+    let reader = links.0.node.reader().clone();
+    tokio::task::spawn_blocking(move || read_block(&reader, &id)).await.ok()?
+}
+
+fn read_block(reader: &Reader, id: &BlockId) -> Option<Arc<[u8]>> {
+    match reader.block(id) {
+        Ok(block) => block.map(|block| block.bytes),
+        Err(error) => {
+            tracing::warn!(%error, "a block cannot be read for a peer");
+            None
+        }
+    }
+}
+
+/// Sends blocks in the order in which they were asked for; those that are not here are left out.
+pub(super) async fn send_blocks(links: Links, ids: Vec<BlockId>, answer: AnswerStream) {
+    let mut rest = ids;
+    while !rest.is_empty() {
+        let reader = links.0.node.reader().clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let (mut blocks, mut bytes, mut taken) = (Vec::new(), 0, 0);
+            for id in &rest {
+                taken += 1;
+                if let Some(block) = read_block(&reader, id) {
+                    bytes += block.len();
+                    blocks.push(block);
+                }
+                if bytes >= READ_AHEAD_BYTES {
+                    break;
+                }
+            }
+            (blocks, rest.split_off(taken))
+        });
+        let Ok((blocks, left)) = read.await else {
+            return answer.end(BulkEnd::new(EndCode::Failed, "the blocks cannot be read")).await;
+        };
+        rest = left;
+        for block in blocks {
+            if answer.send(frame_of(&Message::Block(block))).await.is_err() {
+                return;
+            }
+        }
+    }
+    answer.end(BulkEnd::new(EndCode::Complete, "")).await;
+}
+
+/// Sends the genesis file, if it is the one that is asked for.
+pub(super) async fn send_genesis(links: Links, identity: BlockId, answer: AnswerStream) {
+    let genesis = links.0.node.genesis();
+    if *genesis.identity() != identity {
+        return answer.end(BulkEnd::new(EndCode::Unavailable, "this is another network")).await;
+    }
+    for piece in genesis.to_toml().into_bytes().chunks(GENESIS_PIECE_BYTES_MAX) {
+        if answer.send(frame_of(&Message::Genesis(piece.to_vec()))).await.is_err() {
+            return;
+        }
+    }
+    answer.end(BulkEnd::new(EndCode::Complete, "")).await;
+}

@@ -1,0 +1,128 @@
+//! Listening to peers: each event goes to whom it concerns.
+
+use super::{Links, answers};
+use crate::run::{Command, NoAnswer};
+use cairn_core::numbers::Height;
+use cairn_core::target::Work;
+use cairn_node::PeerKey;
+use cairn_node::peers::{PeerInfo, PeerInput, Received, receive};
+use cairn_node::wire::{Message, Tag};
+use cairn_p2p::{Credit, Direction, Event, Events, Frame, Offence, PeerNumber, Roles};
+use std::time::Duration;
+
+/// How long to wait before something is handed to a busy node again.
+const BUSY_TIME: Duration = Duration::from_millis(2);
+
+impl Links {
+    /// Listens until the network stops.
+    pub(super) async fn run(self, mut events: Events) {
+        while let Some(event) = events.next().await {
+            self.take(event).await;
+        }
+    }
+
+    async fn take(&self, event: Event) {
+        match event {
+            Event::Joined { peer, info } => self.join(peer, &info).await,
+            Event::Left { peer, reason } => {
+                tracing::info!(%peer, %reason, "peer left");
+                self.hand(peer, PeerInput::Left, None).await;
+            }
+            Event::Frame { peer, frame, credit } => self.take_frame(peer, &frame, credit).await,
+            Event::Asked { peer, frame, answer } => match message_of(&frame) {
+                Ok(Message::GetBlocks(ids)) => {
+                    tokio::spawn(answers::send_blocks(self.clone(), ids, answer));
+                }
+                Ok(Message::GetGenesis(identity)) => {
+                    tokio::spawn(answers::send_genesis(self.clone(), identity, answer));
+                }
+                _ => self.0.network.strike(peer, Offence::Malformed),
+            },
+            Event::Answer { peer, request, frame, credit } => match message_of(&frame) {
+                Ok(Message::Block(bytes)) => self.check_body(request, bytes, credit),
+                _ => {
+                    self.0.network.strike(peer, Offence::Malformed);
+                    self.0.network.cancel(peer, request);
+                }
+            },
+            Event::AnswerEnded { request, result, .. } => self.note_ended(request, result.is_ok()),
+            Event::AddressesAsked { peer } => self.tell_addresses(peer),
+            Event::Addresses { records, .. } => self.0.dialer.learn(&records),
+            Event::DialFailed { address, why } => {
+                tracing::debug!(peer = %address, %why, "could not connect");
+                self.0.dialer.note_failed(&address, &why);
+            }
+            Event::Banned { bans } => {
+                for ban in bans {
+                    tracing::warn!(who = ?ban.who, until_ms = ban.until_ms, "peer banned");
+                }
+            }
+        }
+    }
+
+    async fn join(&self, peer: PeerNumber, info: &cairn_p2p::PeerInfo) {
+        let is_outbound = info.direction == Direction::Outbound;
+        tracing::info!(
+            %peer, node = %info.node, remote = %info.remote, name = %info.hello.name, is_outbound,
+            height = info.hello.height, "peer joined"
+        );
+        if let Some(address) = &info.dialled {
+            self.0.dialer.note_joined(address, info.node);
+        }
+        if is_outbound {
+            self.0.network.ask_addresses(peer);
+        }
+        if info.hello.roles.contains(Roles::FULL) {
+            let work = Work::from_be_bytes(info.hello.work);
+            let info = PeerInfo { height: Height(info.hello.height), work };
+            self.hand(peer, PeerInput::Joined(info), None).await;
+        }
+    }
+
+    async fn take_frame(&self, peer: PeerNumber, frame: &Frame, credit: Credit) {
+        let message = match message_of(frame) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "frame refused");
+                return self.0.network.strike(peer, Offence::Malformed);
+            }
+        };
+        // Two thousand headers take some milliseconds, which others need not wait for.
+        let received = tokio::task::block_in_place(|| receive(message, self.0.node.consensus()));
+        match received {
+            Ok(Received::Input(input)) => self.hand(peer, input, Some(credit)).await,
+            Ok(Received::Question(question)) => {
+                tokio::spawn(answers::answer(self.clone(), peer, question, credit));
+            }
+            Ok(Received::Misplaced) => self.0.network.strike(peer, Offence::UnknownTag),
+            Err(error) => {
+                tracing::debug!(%peer, %error, "header refused");
+                self.0.network.strike(peer, Offence::InvalidHeader);
+            }
+        }
+    }
+
+    /// Hands something to the node, waiting while it is busy: then all peers wait with it.
+    pub(super) async fn hand(&self, peer: PeerNumber, input: PeerInput, credit: Option<Credit>) {
+        let mut command =
+            Command::Peer { peer: PeerKey(peer.0), input: Box::new(input), credit: credit.map(Box::new) };
+        loop {
+            match self.0.node.give(command) {
+                Ok(()) | Err((_, NoAnswer::Stopping)) => return,
+                Err((back, NoAnswer::Busy)) => command = *back,
+            }
+            tokio::time::sleep(BUSY_TIME).await;
+        }
+    }
+
+    fn tell_addresses(&self, peer: PeerNumber) {
+        let records = self.0.dialer.records(&self.0.network.peers(), peer);
+        // Whoever takes nothing more needs no addresses.
+        let _ = self.0.network.tell_addresses(peer, &records);
+    }
+}
+
+/// The message of a frame.
+pub(super) fn message_of(frame: &Frame) -> Result<Message, cairn_node::wire::WireError> {
+    Message::from_body(Tag(frame.tag.to_bytes()), &frame.body)
+}
