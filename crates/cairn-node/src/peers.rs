@@ -17,6 +17,9 @@ use cairn_core::target::Work;
 use cairn_core::transaction::{CheckedTransaction, IdentifiedTransaction, Transaction, TransactionError};
 use std::sync::Arc;
 
+/// Where no more transactions of a block in short are missing they are asked for, however small it is.
+const MISSING_FEW: usize = 16;
+
 /// The node's name for a request for blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AskId(pub u64);
@@ -246,12 +249,13 @@ impl Node {
                 self.relay.take_announcement(peer, &leaves, &self.mempool, now, &mut relayed);
             }
             PeerInput::AskedFor(leaves) => {
-                self.relay.take_request(peer, &leaves, &self.mempool, &mut relayed);
+                self.relay.take_request(peer, &leaves, &self.mempool, now, &mut relayed);
             }
             PeerInput::NotFound(leaves) => self.relay.take_not_found(peer, &leaves, now, &mut relayed),
             PeerInput::Transactions(transactions) => {
                 let identity = self.chain.consensus().rules().identity();
-                self.relay.take_transactions(peer, transactions, identity, now, &mut relayed);
+                let mempool = &self.mempool;
+                self.relay.take_transactions(peer, transactions, identity, mempool, now, &mut relayed);
             }
             PeerInput::Judged { purpose: JudgedFor::Mempool, leaves, verdicts } => {
                 self.take_judged(now, peer, &leaves, verdicts, store)?;
@@ -262,7 +266,7 @@ impl Node {
             PeerInput::Headers(headers) => self.take_headers(now, peer, &headers, store, &mut synced)?,
             PeerInput::Compact(block) => self.take_compact(now, peer, *block, store)?,
             PeerInput::BlockTransactions { block, transactions } => {
-                self.take_block_transactions(peer, &block, transactions);
+                self.take_block_transactions(now, peer, &block, transactions);
             }
             PeerInput::Body { ask, block: Ok(block) } => {
                 let parent = block.header().parent;
@@ -273,9 +277,9 @@ impl Node {
                 if let Some(id) = id.filter(|_| error.condemns_id()) {
                     self.chain.condemn_body(id, error, store);
                 }
-                self.sync.refuse_body(ask, &mut synced);
+                self.sync.refuse_body(ask, now, &mut synced);
             }
-            PeerInput::AskEnded { ask, complete } => self.sync.take_end(ask, complete, &mut synced),
+            PeerInput::AskEnded { ask, complete } => self.sync.take_end(ask, complete, now, &mut synced),
         }
         self.carry_out_relay(relayed);
         self.carry_out_sync(now, synced, store)
@@ -291,8 +295,8 @@ impl Node {
             let place = self.place();
             let chain = &self.chain;
             self.sync.plan(&place, |limit| wanted(chain, limit), now, &mut synced);
-            if self.sync.ready_len() > 0 && place.best.id == place.tip {
-                self.sync.retain_ready(|id| chain.headers().get(id).is_some());
+            if self.sync.may_hold_unwanted(&place) {
+                self.sync.retain_ready(|id| chain.is_wanted(id));
             }
             // Where headers were dropped, others may be wanted now.
             let again = synced.iter().any(|action| matches!(action, sync::Action::Drop(_)));
@@ -340,9 +344,7 @@ impl Node {
                     continue;
                 }
                 sync::Action::Drop(first) => {
-                    self.chain.drop_headers(&first);
-                    let headers = self.chain.headers();
-                    self.sync.retain_ready(|id| headers.get(id).is_some());
+                    self.drop_headers(now, &first);
                     continue;
                 }
                 sync::Action::Ask(peer, ask, blocks) => (peer, PeerEffect::Ask { ask, blocks }),
@@ -352,6 +354,15 @@ impl Node {
             self.tell_peer(peer, effect);
         }
         Ok(())
+    }
+
+    /// Forgets headers whose blocks do not come, and what peers have shown with them.
+    fn drop_headers(&mut self, now: Timestamp, first: &BlockId) {
+        self.chain.drop_headers(first);
+        let chain = &self.chain;
+        for peer in self.sync.note_dropped(first, |id| chain.reach(id).is_some(), now) {
+            self.tell_peer(peer, PeerEffect::Strike(Offence::NoAnswer));
+        }
     }
 
     fn tell_peer(&mut self, peer: PeerKey, effect: PeerEffect) {
@@ -424,6 +435,8 @@ impl Node {
             }
             // News of a block whose parent is not known: whoever tells it has a longer chain.
             Err(HeadersRefusal::Unconnected { .. }) if !was_asked => self.ask_headers(now, peer, store)?,
+            // The same, come before the answer to what the peer was asked; that one is still awaited.
+            Err(HeadersRefusal::Unconnected { .. }) => {}
             Err(refusal) => {
                 self.sync.note_headers_refused(peer);
                 actions.push(sync::Action::Strike(peer, offence_of(&refusal)));
@@ -440,7 +453,7 @@ impl Node {
         store: &mut dyn Store,
     ) -> Result<(), StoreError> {
         let id = block.header.id();
-        if !self.sync.is_short_of(peer, &id) {
+        if !self.sync.awaits_compact(peer, &id) {
             self.tell_peer(peer, PeerEffect::Strike(Offence::Unasked));
             return Ok(());
         }
@@ -450,9 +463,9 @@ impl Node {
         if missing.is_empty() {
             return self.complete(now, peer, partial, Vec::new(), store);
         }
-        if missing.len() > count / 3 && missing.len() > 16 {
+        if missing.len() > count / 3 && missing.len() > MISSING_FEW {
             // The whole block costs little more, and one question less.
-            self.sync.end_short(false);
+            self.sync.end_short(id);
             return Ok(());
         }
         self.sync.keep_partial(partial, now);
@@ -461,16 +474,27 @@ impl Node {
         Ok(())
     }
 
-    fn take_block_transactions(&mut self, peer: PeerKey, block: &BlockId, transactions: Vec<Transaction>) {
-        let is_wanted = self.sync.is_short_of(peer, block);
-        match self.sync.missing_len().filter(|_| is_wanted) {
+    fn take_block_transactions(
+        &mut self,
+        now: Timestamp,
+        peer: PeerKey,
+        block: &BlockId,
+        transactions: Vec<Transaction>,
+    ) {
+        match self.sync.awaits_transactions(peer, block) {
             Some(missing) if missing == transactions.len() => {
+                self.sync.note_judging(now);
                 let identity = self.chain.consensus().rules().identity();
                 let transactions = IdentifiedTransaction::new_all(transactions, identity);
                 let purpose = JudgedFor::Block(*block);
                 self.tell_peer(peer, PeerEffect::Judge { purpose, transactions });
             }
-            Some(_) => self.sync.end_short(false),
+            // It has them no more, or they are too many for a message.
+            Some(_) if transactions.is_empty() => self.sync.end_short(*block),
+            Some(_) => {
+                self.sync.fail_short(peer, *block, now);
+                self.tell_peer(peer, PeerEffect::Strike(Offence::Unasked));
+            }
             None => self.tell_peer(peer, PeerEffect::Strike(Offence::Unasked)),
         }
     }
@@ -483,15 +507,16 @@ impl Node {
         verdicts: Option<Vec<Result<CheckedTransaction, TransactionError>>>,
         store: &mut dyn Store,
     ) -> Result<(), StoreError> {
-        if !self.sync.is_short_of(peer, id) {
+        let Some(partial) = self.sync.take_judged(peer, id) else { return Ok(()) };
+        let Some(verdicts) = verdicts else {
+            self.sync.end_short(*id);
             return Ok(());
-        }
-        let transactions: Option<Vec<CheckedTransaction>> =
-            verdicts.and_then(|verdicts| verdicts.into_iter().map(Result::ok).collect());
-        match (self.sync.take_partial(), transactions) {
-            (Some(partial), Some(transactions)) => self.complete(now, peer, partial, transactions, store),
-            _ => {
-                self.sync.end_short(false);
+        };
+        match verdicts.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(transactions) => self.complete(now, peer, partial, transactions, store),
+            // The block may be none, or only what came of it: that shows when it comes whole.
+            Err(_) => {
+                self.sync.fail_short(peer, *id, now);
                 Ok(())
             }
         }
@@ -507,15 +532,16 @@ impl Node {
         missing: Vec<CheckedTransaction>,
         store: &mut dyn Store,
     ) -> Result<(), StoreError> {
+        let id = partial.id();
         match partial.complete(missing, self.chain.consensus()) {
             Ok(block) => {
                 let parent = block.header().parent;
-                self.sync.end_short(true);
+                self.sync.end_short(id);
                 self.sync.keep_ready(peer, Arc::new(block));
                 self.import_ready(now, parent, store)
             }
             Err(_) => {
-                self.sync.end_short(false);
+                self.sync.fail_short(peer, id, now);
                 Ok(())
             }
         }
@@ -539,10 +565,13 @@ impl Node {
                     Ok(Imported::Unconnected { .. } | Imported::Held { .. }) => {}
                     Ok(_) => parents.push(id),
                     Err(BlockRefusal::DiskFull) => self.sync.pause(now),
-                    Err(BlockRefusal::Invalid { .. }) => {
-                        self.tell_peer(peer, PeerEffect::Strike(Offence::InvalidBlock));
+                    Err(refusal) => {
+                        if matches!(refusal, BlockRefusal::Invalid { .. }) {
+                            self.tell_peer(peer, PeerEffect::Strike(Offence::InvalidBlock));
+                        }
+                        // It is not asked for again and again.
+                        self.drop_headers(now, &id);
                     }
-                    Err(_) => {}
                 }
             }
         }
@@ -567,12 +596,17 @@ impl Node {
 
 /// Blocks whose headers are known and whose bodies are missing.
 fn wanted(chain: &Chain, limit: usize) -> Vec<Wanted> {
+    /// A block of any weight has no more bytes.
+    const BLOCK_WEIGHT_MAX: u64 = 16 * 1024 * 1024;
+    let extra_bytes = chain.consensus().rules().section().limits.extra_bytes;
+    let extra_bytes = u64::try_from(extra_bytes).unwrap_or(u64::MAX);
     let wanted = chain.wanted(limit);
     wanted
         .into_iter()
         .filter_map(|id| {
             let entry = chain.headers().get(&id)?;
-            let (parent, weight) = (entry.header.parent, entry.header.weight_used.0);
+            let weight = entry.header.weight_used.0.saturating_add(extra_bytes).min(BLOCK_WEIGHT_MAX);
+            let parent = entry.header.parent;
             Some(Wanted { id, parent, weight, work: entry.work })
         })
         .collect()

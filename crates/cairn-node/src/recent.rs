@@ -33,11 +33,19 @@ impl<T: Ord + Copy> Recent<T> {
         true
     }
 
-    /// Forgets a value.
-    pub(crate) fn remove(&mut self, value: &T) {
-        if self.values.remove(value) {
+    /// Forgets a value; says whether it was there.
+    pub(crate) fn remove(&mut self, value: &T) -> bool {
+        let was_there = self.values.remove(value);
+        if was_there {
             self.order.retain(|known| known != value);
         }
+        was_there
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        assert_eq!(self.values.len(), self.order.len());
+        self.values.len()
     }
 
     pub(crate) fn clear(&mut self) {

@@ -3,9 +3,11 @@
 //! # Provided
 //!
 //! A transaction is named before it is sent, so it crosses each link once at most. It is asked of the
-//! peer that named it first; if that one does not send it, of the next. Nothing is announced before
+//! peer that named it first; if that one does not send it, of another that named it, and of those who let
+//! time run out before as the last. What comes late is taken all the same. Nothing is announced before
 //! this node has taken it. All that a peer can fill has a bound of its own, so a peer that floods takes
-//! nothing from another.
+//! nothing from another; what is sent to it is spread in time, so that small questions do not fill memory
+//! with large answers.
 //!
 //! # Not provided
 //!
@@ -28,10 +30,15 @@ use std::hash::Hasher as _;
 pub const FETCH_TIME_MS: u64 = 2_000;
 /// The most transactions that one peer has announced and that are not here yet.
 pub const ANNOUNCED_OF_PEER_MAX: usize = 5_000;
-/// The most transactions that one peer is asked for at a time.
+/// The most transactions that one peer is asked for at a time, and that it may have asked for and not got.
 pub const ASKED_OF_PEER_MAX: usize = 1_000;
-/// The most peers that are remembered as having a transaction that is not here yet.
-pub const HOLDERS_MAX: usize = 4;
+/// The time in which a peer is sent [`TRANSACTIONS_BYTES_MAX`] of what it asks for, and the one that passes
+/// it, in milliseconds.
+pub const SEND_TURN_MS: u64 = 50;
+/// The most peers that are remembered as having a transaction that is not here yet: more than there are
+/// peers, so that those who only say that they have it take the place of nobody who does. What one peer
+/// fills is bounded by [`ANNOUNCED_OF_PEER_MAX`].
+pub const HOLDERS_MAX: usize = 256;
 /// The most transactions that a peer is remembered to know.
 pub const KNOWN_OF_PEER_MAX: usize = 20_000;
 /// The most transactions that wait to be announced to one peer; the oldest are left out.
@@ -82,12 +89,28 @@ struct Peer {
     held: usize,
     /// What it was asked for, until time was up: it may still come.
     late: Recent<LeafHash>,
+    /// How often in a row it let time run out.
+    failures: u32,
+    /// Until when it is not blamed again for letting time run out.
+    spared_until: Option<Timestamp>,
+    /// What it has asked for.
+    to_send: VecDeque<LeafHash>,
+    /// When more of it is sent, if something is left.
+    send_at: Option<Timestamp>,
+    turn: Turn,
+}
+
+/// What a peer was sent lately.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    ends: Timestamp,
+    bytes: usize,
 }
 
 /// A transaction that was announced and is not here.
 #[derive(Debug)]
 struct Want {
-    /// Who has it and was not asked yet, the first announcer first.
+    /// Who has it and is not asked now, the first announcer first.
     holders: VecDeque<PeerKey>,
     stage: Stage,
 }
@@ -149,6 +172,11 @@ impl Relay {
             asked: 0,
             held: 0,
             late: Recent::new(ASKED_OF_PEER_MAX),
+            failures: 0,
+            spared_until: None,
+            to_send: VecDeque::new(),
+            send_at: None,
+            turn: Turn::default(),
         };
         self.peers.insert(peer, peer_state);
     }
@@ -171,9 +199,9 @@ impl Relay {
 
     /// When [`run`](Self::run) is due.
     pub(crate) fn wakeup(&self) -> Option<Timestamp> {
-        let announce = self.peers.values().filter_map(|peer| peer.announce_at).min();
+        let peers = self.peers.values().flat_map(|peer| [peer.announce_at, peer.send_at]);
         let deadline = self.deadlines.first().map(|(at, _)| *at);
-        [announce, deadline].into_iter().flatten().min()
+        peers.chain([deadline]).flatten().min()
     }
 
     /// A peer has announced transactions.
@@ -204,7 +232,7 @@ impl Relay {
                 None => {
                     self.wants.insert(*leaf, Want { holders: VecDeque::new(), stage: Stage::Queued(peer) });
                     state.held += 1;
-                    state.to_ask.push_back(*leaf);
+                    queue_to_ask(state, peer, *leaf, &self.wants);
                 }
             }
         }
@@ -227,37 +255,21 @@ impl Relay {
         self.ask_all(now, actions);
     }
 
-    /// A peer asks for transactions.
+    /// A peer asks for transactions. What is more than it may ask for at a time is not here for it.
     pub(crate) fn take_request(
         &mut self,
         peer: PeerKey,
         leaves: &[LeafHash],
         mempool: &Mempool,
+        now: Timestamp,
         actions: &mut Vec<Action>,
     ) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
-        let mut missing = Vec::new();
-        let mut batch: Vec<Transaction> = Vec::new();
-        let mut bytes = 0;
-        for leaf in leaves {
-            let Some(transaction) = mempool.get_by_leaf(leaf) else {
-                missing.push(*leaf);
-                continue;
-            };
-            state.known.insert(*leaf);
-            bytes += transaction.byte_count();
-            batch.push(transaction.transaction().clone());
-            if bytes >= TRANSACTIONS_BYTES_MAX {
-                actions.push(Action::Send(peer, Message::Transactions(std::mem::take(&mut batch))));
-                bytes = 0;
-            }
-        }
-        if !batch.is_empty() {
-            actions.push(Action::Send(peer, Message::Transactions(batch)));
-        }
-        if !missing.is_empty() {
-            actions.push(Action::Send(peer, Message::NotFound(missing)));
-        }
+        let room = ASKED_OF_PEER_MAX - state.to_send.len();
+        let (taken, refused) = leaves.split_at(room.min(leaves.len()));
+        state.to_send.extend(taken);
+        send(peer, state, mempool, now, actions);
+        tell_missing(peer, refused, actions);
     }
 
     /// A peer has sent transactions. Those that it was asked for go on to be judged.
@@ -266,29 +278,33 @@ impl Relay {
         peer: PeerKey,
         transactions: Vec<Transaction>,
         identity: &BlockId,
+        mempool: &Mempool,
         now: Timestamp,
         actions: &mut Vec<Action>,
     ) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
         let mut wanted = Vec::new();
         let mut unasked = false;
         for transaction in IdentifiedTransaction::new_all(transactions, identity) {
             let leaf = transaction.leaf();
+            let Some(state) = self.peers.get_mut(&peer) else { return };
             state.known.insert(leaf);
-            match self.wants.get_mut(&leaf) {
-                Some(want) if matches!(want.stage, Stage::Asked(at, _) if at == peer) => {
-                    if let Stage::Asked(_, deadline) = want.stage {
-                        self.deadlines.remove(&(deadline, leaf));
-                    }
-                    want.stage = Stage::Judged;
-                    state.asked -= 1;
-                    state.held -= 1;
-                    wanted.push(transaction);
-                }
-                // It comes late, and somebody else was asked meanwhile.
-                _ if state.late.contains(&leaf) => {}
-                _ => unasked = true,
+            let stage = self.wants.get(&leaf).map(|want| want.stage);
+            let is_asked = matches!(stage, Some(Stage::Asked(at, _)) if at == peer);
+            if !is_asked && !state.late.remove(&leaf) {
+                unasked = true;
+                continue;
             }
+            state.failures = 0;
+            let is_done = self.refused.contains(&leaf) || self.confirmed.contains(&leaf);
+            if stage == Some(Stage::Judged) || is_done || mempool.get_by_leaf(&leaf).is_some() {
+                continue;
+            }
+            if let Some(stage) = stage {
+                self.release(&leaf, stage, !is_asked);
+            }
+            let holders = self.wants.remove(&leaf).map(|want| want.holders).unwrap_or_default();
+            self.wants.insert(leaf, Want { holders, stage: Stage::Judged });
+            wanted.push(transaction);
         }
         if unasked {
             actions.push(Action::Strike(peer, Offence::Unasked));
@@ -296,7 +312,7 @@ impl Relay {
         if !wanted.is_empty() {
             actions.push(Action::Judge(peer, wanted));
         }
-        self.ask(peer, now, actions);
+        self.ask_all(now, actions);
     }
 
     /// A transaction is here: it needs not be fetched, and peers are told of it.
@@ -341,18 +357,12 @@ impl Relay {
 
     /// Does what is due.
     pub(crate) fn run(&mut self, mempool: &Mempool, now: Timestamp, actions: &mut Vec<Action>) {
-        while let Some((at, leaf)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
-            self.deadlines.remove(&(at, leaf));
-            if let Some(Want { stage: Stage::Asked(peer, _), .. }) = self.wants.get(&leaf)
-                && let Some(state) = self.peers.get_mut(peer)
-            {
-                state.late.insert(leaf);
-                actions.push(Action::Strike(*peer, Offence::NoAnswer));
-            }
-            self.ask_next(leaf);
-        }
+        self.expire(now, actions);
         self.ask_all(now, actions);
         for (key, peer) in &mut self.peers {
+            if peer.send_at.is_some_and(|at| at <= now) {
+                send(*key, peer, mempool, now, actions);
+            }
             if peer.announce_at.is_none_or(|at| at > now) {
                 continue;
             }
@@ -373,24 +383,44 @@ impl Relay {
         }
     }
 
+    /// Asks others for what was not sent in time. A peer is blamed once in the time that it has, however
+    /// much it was asked for.
+    fn expire(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let late: Vec<LeafHash> =
+            self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, leaf)| *leaf).collect();
+        for leaf in &late {
+            if let Some(Want { stage: Stage::Asked(peer, _), .. }) = self.wants.get(leaf)
+                && let Some(state) = self.peers.get_mut(peer)
+            {
+                state.late.insert(*leaf);
+                if state.spared_until.is_none_or(|until| until <= now) {
+                    state.spared_until = Some(now.saturating_add_ms(FETCH_TIME_MS));
+                    state.failures = state.failures.saturating_add(1);
+                    actions.push(Action::Strike(*peer, Offence::NoAnswer));
+                }
+            }
+        }
+        for leaf in late {
+            self.ask_next(leaf);
+        }
+    }
+
     /// Gives a want to the next peer that has it, or lets it go.
     fn ask_next(&mut self, leaf: LeafHash) {
+        let Some(want) = self.wants.get(&leaf) else { return };
+        self.release(&leaf, want.stage, false);
         let Some(want) = self.wants.get_mut(&leaf) else { return };
-        if let Stage::Asked(peer, deadline) = want.stage {
-            self.deadlines.remove(&(deadline, leaf));
-            if let Some(state) = self.peers.get_mut(&peer) {
-                state.asked -= 1;
-                state.held -= 1;
-            }
+        // Whoever names everything and sends nothing comes after all others.
+        let failures = |peer: &PeerKey| self.peers.get(peer).map(|state| state.failures);
+        let next = want.holders.iter().enumerate().filter_map(|(at, peer)| Some((failures(peer)?, at))).min();
+        let Some(peer) = next.and_then(|(_, at)| want.holders.remove(at)) else {
+            self.wants.remove(&leaf);
+            return;
+        };
+        want.stage = Stage::Queued(peer);
+        if let Some(state) = self.peers.get_mut(&peer) {
+            queue_to_ask(state, peer, leaf, &self.wants);
         }
-        while let Some(next) = want.holders.pop_front() {
-            if let Some(state) = self.peers.get_mut(&next) {
-                want.stage = Stage::Queued(next);
-                state.to_ask.push_back(leaf);
-                return;
-            }
-        }
-        self.wants.remove(&leaf);
     }
 
     /// Removes a want, wherever it stands.
@@ -401,21 +431,22 @@ impl Relay {
                 state.held -= 1;
             }
         }
-        match want.stage {
-            Stage::Queued(peer) => {
-                if let Some(state) = self.peers.get_mut(&peer) {
-                    state.held -= 1;
-                }
+        self.release(leaf, want.stage, true);
+    }
+
+    /// Takes a want off the peer that was to send it, which may still do so if it `may_come`.
+    fn release(&mut self, leaf: &LeafHash, stage: Stage, may_come: bool) {
+        let (Stage::Queued(peer) | Stage::Asked(peer, _)) = stage else { return };
+        if let Stage::Asked(_, deadline) = stage {
+            self.deadlines.remove(&(deadline, *leaf));
+        }
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        state.held -= 1;
+        if matches!(stage, Stage::Asked(..)) {
+            state.asked -= 1;
+            if may_come {
+                state.late.insert(*leaf);
             }
-            Stage::Asked(peer, deadline) => {
-                self.deadlines.remove(&(deadline, *leaf));
-                if let Some(state) = self.peers.get_mut(&peer) {
-                    state.late.insert(*leaf);
-                    state.asked -= 1;
-                    state.held -= 1;
-                }
-            }
-            Stage::Judged => {}
         }
     }
 
@@ -453,6 +484,53 @@ impl Relay {
     }
 }
 
+/// Notes that a peer is to be asked for a transaction.
+fn queue_to_ask(state: &mut Peer, peer: PeerKey, leaf: LeafHash, wants: &BTreeMap<LeafHash, Want>) {
+    // What came from elsewhere meanwhile is still named there; those that are wanted are half of it at most.
+    if state.to_ask.len() >= 2 * ANNOUNCED_OF_PEER_MAX {
+        let is_wanted = |leaf: &LeafHash| wants.get(leaf).is_some_and(|it| it.stage == Stage::Queued(peer));
+        state.to_ask.retain(is_wanted);
+    }
+    state.to_ask.push_back(leaf);
+}
+
+/// Sends a peer of what it has asked for as much as is its due now.
+fn send(peer: PeerKey, state: &mut Peer, mempool: &Mempool, now: Timestamp, actions: &mut Vec<Action>) {
+    if state.turn.ends <= now {
+        state.turn = Turn { ends: now.saturating_add_ms(SEND_TURN_MS), bytes: 0 };
+    }
+    let mut batch: Vec<Transaction> = Vec::new();
+    let mut batch_bytes = 0;
+    let mut missing = Vec::new();
+    while state.turn.bytes < TRANSACTIONS_BYTES_MAX
+        && let Some(leaf) = state.to_send.pop_front()
+    {
+        let Some(transaction) = mempool.get_by_leaf(&leaf) else {
+            missing.push(leaf);
+            continue;
+        };
+        state.known.insert(leaf);
+        state.turn.bytes += transaction.byte_count();
+        batch_bytes += transaction.byte_count();
+        batch.push(transaction.transaction().clone());
+        if batch_bytes >= TRANSACTIONS_BYTES_MAX || batch.len() == TRANSACTIONS_MAX {
+            actions.push(Action::Send(peer, Message::Transactions(std::mem::take(&mut batch))));
+            batch_bytes = 0;
+        }
+    }
+    if !batch.is_empty() {
+        actions.push(Action::Send(peer, Message::Transactions(batch)));
+    }
+    tell_missing(peer, &missing, actions);
+    state.send_at = (!state.to_send.is_empty()).then_some(state.turn.ends);
+}
+
+fn tell_missing(peer: PeerKey, leaves: &[LeafHash], actions: &mut Vec<Action>) {
+    for leaves in leaves.chunks(TRANSACTIONS_MAX) {
+        actions.push(Action::Send(peer, Message::NotFound(leaves.to_vec())));
+    }
+}
+
 #[cfg(test)]
 impl Relay {
     /// Compares the counts of each peer with the wants that name it; returns how many wants there are.
@@ -471,7 +549,20 @@ impl Relay {
             Stage::Queued(_) | Stage::Judged => None,
         });
         assert_eq!(self.deadlines, asked.collect());
+        self.check_bounds();
         self.wants.len()
+    }
+
+    /// Compares what a peer can fill with its bounds.
+    fn check_bounds(&self) {
+        assert!(self.refused.len() <= DONE_MAX && self.confirmed.len() <= DONE_MAX);
+        assert!(self.wants.values().all(|want| want.holders.len() <= HOLDERS_MAX));
+        for peer in self.peers.values() {
+            assert!(peer.held <= ANNOUNCED_OF_PEER_MAX && peer.asked <= ASKED_OF_PEER_MAX);
+            assert!(peer.to_ask.len() <= 2 * ANNOUNCED_OF_PEER_MAX);
+            assert!(peer.queue.len() <= TO_ANNOUNCE_MAX && peer.known.len() <= KNOWN_OF_PEER_MAX);
+            assert!(peer.late.len() <= ASKED_OF_PEER_MAX && peer.to_send.len() <= ASKED_OF_PEER_MAX);
+        }
     }
 }
 

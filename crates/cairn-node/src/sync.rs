@@ -13,8 +13,11 @@
 //! # Provided
 //!
 //! No body is asked for before its header has shown that its branch wins. What is on its way and what
-//! waits for a block below it has a bound together ([`AHEAD_BYTES_MAX`]). A peer that is asked and does
-//! not send loses its job to another. One that has not what it claimed is believed no more.
+//! waits for a block below it has a bound together ([`AHEAD_BYTES_MAX`]), which never keeps the lowest
+//! block from being asked for. A peer that is asked and does not send loses its job to another and rests,
+//! and so does one that sends so slowly that others wait for it. One that has not what it claimed is
+//! not believed for a while. Whoever was there first is asked for headers first, and holds others back for
+//! [`HEADERS_ALONE_MS`] at most, so newcomers that claim much hold nothing up.
 //!
 //! # Not provided
 //!
@@ -35,12 +38,21 @@ use std::sync::Arc;
 
 /// How long a peer has to answer a request for headers, in milliseconds.
 pub const HEADERS_TIME_MS: u64 = 20_000;
+/// How long it is not believed what a peer said it has and did not show, in milliseconds.
+pub const DISBELIEF_MS: u64 = 60_000;
+/// How long a peer that was asked for headers is the only one, in milliseconds.
+pub const HEADERS_ALONE_MS: u64 = 2_000;
 /// How long a peer has to begin a job, in milliseconds; doubled with each job that it did not begin.
 pub const BEGIN_TIME_MS: u64 = 2_000;
 /// The longest that a peer may have to begin a job, in milliseconds.
 pub const BEGIN_TIME_MAX_MS: u64 = 64_000;
 /// How long a peer may take from one block of a job to the next, in milliseconds.
 pub const PROGRESS_TIME_MS: u64 = 5_000;
+/// How long a job may hold the block that all others wait for, while a peer has nothing to do, in
+/// milliseconds.
+pub const HOLE_TIME_MS: u64 = 5_000;
+/// After so many failures in a row, what a peer did not send counts as what it does not have.
+pub const FAILURES_MAX: u32 = 3;
 /// How long a peer has to send a block in short, or what is missing of it, in milliseconds.
 pub const COMPACT_TIME_MS: u64 = 2_000;
 /// The most jobs of one peer at a time.
@@ -49,7 +61,8 @@ pub const JOBS_OF_PEER_MAX: usize = 2;
 pub const JOB_WEIGHT_MAX: u64 = 4 * 1024 * 1024;
 /// How far above the chain blocks are asked for.
 pub const WINDOW_BLOCKS: usize = 1_024;
-/// The most bytes of blocks that are asked for, or wait for a block below them.
+/// The most bytes of blocks that are asked for, or wait for a block below them, beside the job that fills
+/// them and the lowest block of all.
 pub const AHEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The most headers of new blocks that are told at once; who lacks more asks.
 pub const ANNOUNCED_HEADERS_MAX: usize = 8;
@@ -92,17 +105,25 @@ struct Peer {
     /// What it said it has, until it has shown what it has.
     claimed: Work,
     claimed_height: Height,
-    /// The most work of a chain whose end it has shown.
+    /// What it said when it came, and when that is believed again.
+    said: Work,
+    believed_from: Option<Timestamp>,
+    /// The most work of a chain whose end it has shown, and that end.
     shown: Work,
+    shown_end: Option<BlockId>,
     /// Until when it has to answer a request for headers.
     headers_until: Option<Timestamp>,
+    /// Until when nobody else is asked for headers meanwhile.
+    alone_until: Option<Timestamp>,
     /// Blocks it has.
     knows: Recent<BlockId>,
     /// Blocks it was asked for and does not have.
     lacks: Recent<BlockId>,
     jobs: usize,
-    /// How many jobs it did not begin in a row.
+    /// How many jobs in a row it did not end.
     failures: u32,
+    /// Until when it is asked only for what nobody else is there to send.
+    rests_until: Timestamp,
 }
 
 /// Blocks that a peer was asked for.
@@ -112,6 +133,7 @@ struct Job {
     /// Those that have not come yet, in order.
     left: Vec<BlockId>,
     has_begun: bool,
+    since: Timestamp,
     until: Timestamp,
 }
 
@@ -121,7 +143,18 @@ struct Short {
     id: BlockId,
     peer: PeerKey,
     until: Timestamp,
-    partial: Option<Partial>,
+    stage: ShortStage,
+}
+
+/// How far the fetch in short is. Each message of the peer is taken once.
+#[derive(Debug)]
+enum ShortStage {
+    /// The peer was asked for the block in short.
+    Asked,
+    /// It was asked for what is missing.
+    Lacking(Partial),
+    /// What was missing has come and is being judged.
+    Judged(Partial),
 }
 
 /// A block that waits for the one below it.
@@ -196,12 +229,17 @@ impl Sync {
         let state = Peer {
             claimed: info.work,
             claimed_height: info.height,
+            said: info.work,
+            believed_from: None,
             shown: Work::ZERO,
+            shown_end: None,
             headers_until: None,
+            alone_until: None,
             knows: Recent::new(BLOCKS_OF_PEER_MAX),
             lacks: Recent::new(BLOCKS_OF_PEER_MAX),
             jobs: 0,
             failures: 0,
+            rests_until: Timestamp(0),
         };
         self.peers.insert(peer, state);
     }
@@ -241,16 +279,17 @@ impl Sync {
 
     /// When [`plan`](Self::plan) is due.
     pub(crate) fn wakeup(&self) -> Option<Timestamp> {
-        let headers = self.peers.values().filter_map(|peer| peer.headers_until);
+        let peers = self.peers.values();
+        let peers = peers.flat_map(|peer| [peer.headers_until, peer.alone_until, peer.believed_from]);
         let jobs = self.jobs.values().map(|job| job.until);
         let short = self.short.as_ref().map(|short| short.until);
-        headers.chain(jobs).chain(short).chain(self.paused_until).min()
+        peers.flatten().chain(jobs).chain(short).chain(self.paused_until).min()
     }
 
     /// A peer was asked for headers.
     pub(crate) fn note_headers_asked(&mut self, peer: PeerKey, now: Timestamp) {
         if let Some(state) = self.peers.get_mut(&peer) {
-            state.headers_until = Some(now.saturating_add_ms(HEADERS_TIME_MS));
+            state.ask_headers(now);
         }
     }
 
@@ -275,13 +314,13 @@ impl Sync {
             state.knows.insert(*id);
             state.lacks.remove(id);
         }
-        if let Some((work, _)) = shown {
-            state.shown = state.shown.max(work);
+        if let Some((work, _)) = shown.filter(|(work, _)| *work > state.shown) {
+            (state.shown, state.shown_end) = (work, ids.last().copied());
         }
-        state.headers_until = None;
+        state.end_headers();
         match next {
             Some(HeadersRequest { after, stop }) => {
-                state.headers_until = Some(now.saturating_add_ms(HEADERS_TIME_MS));
+                state.ask_headers(now);
                 let stop = stop.unwrap_or(BlockId::ZERO);
                 actions.push(Action::Send(peer, Message::GetHeaders { locator: vec![after], stop }));
             }
@@ -293,7 +332,7 @@ impl Sync {
     /// There was no room for more headers of a peer: it still has what it claimed.
     pub(crate) fn note_no_room(&mut self, peer: PeerKey, claimed: Work) {
         if let Some(state) = self.peers.get_mut(&peer) {
-            state.headers_until = None;
+            state.end_headers();
             state.claimed = state.claimed.max(claimed);
         }
     }
@@ -306,9 +345,31 @@ impl Sync {
     /// A peer's headers broke a rule: it is believed no more.
     pub(crate) fn note_headers_refused(&mut self, peer: PeerKey) {
         if let Some(state) = self.peers.get_mut(&peer) {
-            state.headers_until = None;
+            state.end_headers();
             state.claimed = state.shown;
         }
+    }
+
+    /// Headers were dropped, the first of them `dropped`: who has shown what is not known any more is not
+    /// believed for a while, or the headers would come and go without end. Returns those who lack it.
+    pub(crate) fn note_dropped(
+        &mut self,
+        dropped: &BlockId,
+        is_known: impl Fn(&BlockId) -> bool,
+        now: Timestamp,
+    ) -> Vec<PeerKey> {
+        let mut liars = Vec::new();
+        for (peer, state) in &mut self.peers {
+            if state.shown_end.is_some_and(|end| !is_known(&end)) {
+                (state.shown, state.shown_end) = (Work::ZERO, None);
+                state.disbelieve(now);
+                if state.lacks.contains(dropped) {
+                    liars.push(*peer);
+                }
+            }
+        }
+        self.retain_ready(is_known);
+        liars
     }
 
     /// Tells peers of new blocks that they do not know.
@@ -344,19 +405,20 @@ impl Sync {
         let Some(job) = self.jobs.get_mut(&ask) else { return };
         let (id, peer) = (block.id(), job.peer);
         let Some(at) = job.left.iter().position(|wanted| *wanted == id) else {
-            actions.push(Action::Strike(peer, Offence::Unasked));
-            actions.push(Action::Cancel(peer, ask));
-            self.end_job(ask);
+            self.break_job(ask, Offence::Unasked, now, actions);
             return;
         };
         job.left.remove(at);
         job.has_begun = true;
         job.until = now.saturating_add_ms(PROGRESS_TIME_MS);
+        let is_whole = job.left.is_empty();
         let bytes = self.on_the_way.remove(&id).unwrap_or_default();
         self.ahead_bytes -= bytes;
         if let Some(state) = self.peers.get_mut(&peer) {
-            state.failures = 0;
             state.knows.insert(id);
+            if is_whole {
+                (state.failures, state.rests_until) = (0, Timestamp(0));
+            }
         }
         self.keep_ready(peer, Arc::new(block));
     }
@@ -400,31 +462,49 @@ impl Sync {
         }
     }
 
-    /// How many blocks wait for one below them.
-    pub(crate) fn ready_len(&self) -> usize {
-        self.ready.len()
+    /// Whether blocks wait for one below them that may not be wanted any more: where nothing else is
+    /// wanted, or where there is no room for others.
+    pub(crate) fn may_hold_unwanted(&self, place: &Place) -> bool {
+        !self.ready.is_empty() && (place.best.id == place.tip || self.is_full())
+    }
+
+    fn is_full(&self) -> bool {
+        self.ahead_bytes >= AHEAD_BYTES_MAX
     }
 
     /// What a peer sent as a block is none, or breaks a rule.
-    pub(crate) fn refuse_body(&mut self, ask: AskId, actions: &mut Vec<Action>) {
+    pub(crate) fn refuse_body(&mut self, ask: AskId, now: Timestamp, actions: &mut Vec<Action>) {
+        self.break_job(ask, Offence::InvalidBlock, now, actions);
+    }
+
+    /// Ends a job of a peer that sends something else: it is not asked for these blocks again.
+    fn break_job(&mut self, ask: AskId, offence: Offence, now: Timestamp, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get(&ask) else { return };
         let peer = job.peer;
-        actions.push(Action::Strike(peer, Offence::InvalidBlock));
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.fail(now);
+            state.note_lacking(&job.left);
+        }
+        actions.push(Action::Strike(peer, offence));
         actions.push(Action::Cancel(peer, ask));
         self.end_job(ask);
     }
 
     /// A peer has sent all it has of a job; what did not come it lacks.
-    pub(crate) fn take_end(&mut self, ask: AskId, complete: bool, actions: &mut Vec<Action>) {
+    pub(crate) fn take_end(
+        &mut self,
+        ask: AskId,
+        complete: bool,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(job) = self.jobs.get(&ask) else { return };
-        let (peer, left) = (job.peer, job.left.clone());
-        if let Some(state) = self.peers.get_mut(&peer) {
+        let peer = job.peer;
+        if let Some(state) = self.peers.get_mut(&peer).filter(|_| !job.left.is_empty()) {
             if complete {
-                for id in &left {
-                    state.lacks.insert(*id);
-                }
-            } else if !left.is_empty() {
-                state.failures += 1;
+                state.note_lacking(&job.left);
+            } else {
+                state.give_up(&job.left, now);
                 actions.push(Action::Strike(peer, Offence::NoAnswer));
             }
         }
@@ -436,33 +516,62 @@ impl Sync {
         self.paused_until = Some(now.saturating_add_ms(FULL_PAUSE_MS));
     }
 
-    /// The block that is being fetched in short from a peer.
-    pub(crate) fn is_short_of(&self, peer: PeerKey, id: &BlockId) -> bool {
-        self.short.as_ref().is_some_and(|short| short.peer == peer && short.id == *id)
+    /// Whether a peer was asked for a block in short and has not sent it.
+    pub(crate) fn awaits_compact(&self, peer: PeerKey, id: &BlockId) -> bool {
+        self.short_of(peer, id).is_some_and(|short| matches!(short.stage, ShortStage::Asked))
+    }
+
+    /// How many transactions of a block in short a peer was asked for and has not sent.
+    pub(crate) fn awaits_transactions(&self, peer: PeerKey, id: &BlockId) -> Option<usize> {
+        match &self.short_of(peer, id)?.stage {
+            ShortStage::Lacking(partial) => Some(partial.missing().len()),
+            ShortStage::Asked | ShortStage::Judged(_) => None,
+        }
+    }
+
+    fn short_of(&self, peer: PeerKey, id: &BlockId) -> Option<&Short> {
+        self.short.as_ref().filter(|short| short.peer == peer && short.id == *id)
     }
 
     /// Keeps what is known of a block in short, until the rest comes.
     pub(crate) fn keep_partial(&mut self, partial: Partial, now: Timestamp) {
         if let Some(short) = &mut self.short {
             short.until = now.saturating_add_ms(COMPACT_TIME_MS);
-            short.partial = Some(partial);
+            short.stage = ShortStage::Lacking(partial);
         }
     }
 
-    /// How many transactions the block in short lacks.
-    pub(crate) fn missing_len(&self) -> Option<usize> {
-        Some(self.short.as_ref()?.partial.as_ref()?.missing().len())
+    /// What was missing of the block in short has come.
+    pub(crate) fn note_judging(&mut self, now: Timestamp) {
+        self.short = self.short.take().map(|short| match short.stage {
+            ShortStage::Lacking(partial) => {
+                let until = now.saturating_add_ms(COMPACT_TIME_MS);
+                Short { until, stage: ShortStage::Judged(partial), ..short }
+            }
+            ShortStage::Asked | ShortStage::Judged(_) => short,
+        });
     }
 
-    /// What is known of the block in short.
-    pub(crate) fn take_partial(&mut self) -> Option<Partial> {
-        self.short.as_mut()?.partial.take()
+    /// What is known of a block in short of which the rest was judged. The fetch ends.
+    pub(crate) fn take_judged(&mut self, peer: PeerKey, id: &BlockId) -> Option<Partial> {
+        self.short_of(peer, id).filter(|short| matches!(short.stage, ShortStage::Judged(_)))?;
+        match self.short.take()?.stage {
+            ShortStage::Judged(partial) => Some(partial),
+            ShortStage::Asked | ShortStage::Lacking(_) => None,
+        }
     }
 
-    /// Ends the fetch in short. A block that did not come that way is asked for whole.
-    pub(crate) fn end_short(&mut self, has_come: bool) {
-        if let Some(short) = self.short.take().filter(|_| !has_come) {
-            self.no_short = Some(short.id);
+    /// Ends the fetch in short. The block is not asked for that way again: it comes whole.
+    pub(crate) fn end_short(&mut self, id: BlockId) {
+        self.short = None;
+        self.no_short = Some(id);
+    }
+
+    /// Ends the fetch in short because of the peer, which rests.
+    pub(crate) fn fail_short(&mut self, peer: PeerKey, id: BlockId, now: Timestamp) {
+        self.end_short(id);
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.fail(now);
         }
     }
 
@@ -485,9 +594,13 @@ impl Sync {
 
     fn expire(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         for (peer, state) in &mut self.peers {
+            state.alone_until = state.alone_until.filter(|until| *until > now);
+            if state.believed_from.take_if(|from| *from <= now).is_some() {
+                state.claimed = state.claimed.max(state.said);
+            }
             if state.headers_until.is_some_and(|until| until <= now) {
-                state.headers_until = None;
-                state.claimed = state.shown;
+                state.end_headers();
+                state.disbelieve(now);
                 actions.push(Action::Strike(*peer, Offence::NoAnswer));
             }
         }
@@ -496,30 +609,37 @@ impl Sync {
         for ask in late {
             let Some(job) = self.jobs.get(&ask) else { continue };
             let peer = job.peer;
-            if let Some(state) = self.peers.get_mut(&peer).filter(|_| !job.has_begun) {
-                state.failures += 1;
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.give_up(&job.left, now);
             }
-            actions.push(Action::Strike(peer, Offence::Stalled));
+            let offence = if job.has_begun { Offence::Stalled } else { Offence::NoAnswer };
+            actions.push(Action::Strike(peer, offence));
             actions.push(Action::Cancel(peer, ask));
             self.end_job(ask);
         }
-        if self.short.as_ref().is_some_and(|short| short.until <= now) {
-            self.end_short(false);
+        if let Some(short) = self.short.take_if(|short| short.until <= now) {
+            if matches!(short.stage, ShortStage::Judged(_)) {
+                self.end_short(short.id);
+            } else {
+                self.fail_short(short.peer, short.id, now);
+                actions.push(Action::Strike(short.peer, Offence::NoAnswer));
+            }
         }
     }
 
-    /// Asks the peer that claims the most for its headers, if nobody is asked.
+    /// Asks a peer that claims more than is known for its headers, the one that was there first, unless
+    /// another was asked a moment ago.
     fn plan_headers(&mut self, place: &Place, now: Timestamp, actions: &mut Vec<Action>) {
-        if !place.has_room || self.peers.values().any(|peer| peer.headers_until.is_some()) {
+        if !place.has_room || self.peers.values().any(|peer| peer.alone_until.is_some()) {
             return;
         }
-        let better = self.peers.iter_mut().filter(|(_, peer)| peer.claimed > place.best.work);
-        let Some((peer, state)) = better.max_by(|a, b| a.1.claimed.cmp(&b.1.claimed).then(b.0.cmp(a.0)))
-        else {
-            return;
-        };
-        state.headers_until = Some(now.saturating_add_ms(HEADERS_TIME_MS));
-        actions.push(Action::AskHeaders(*peer));
+        let mut peers = self.peers.iter_mut();
+        let better =
+            peers.find(|(_, peer)| peer.headers_until.is_none() && peer.claimed > place.best.work);
+        if let Some((peer, state)) = better {
+            state.ask_headers(now);
+            actions.push(Action::AskHeaders(*peer));
+        }
     }
 
     fn plan_bodies(
@@ -530,45 +650,78 @@ impl Sync {
         actions: &mut Vec<Action>,
     ) {
         let has_free = self.peers.values().any(|peer| peer.jobs < JOBS_OF_PEER_MAX);
-        if place.best.id == place.tip || !has_free || self.ahead_bytes >= AHEAD_BYTES_MAX {
+        if place.best.id == place.tip || !has_free {
             return;
         }
-        let wanted = wanted(WINDOW_BLOCKS);
+        // The lowest block may always be asked for: those that are here already wait for it.
+        let is_full = self.is_full();
+        let wanted = wanted(if is_full { 1 } else { WINDOW_BLOCKS });
         if self.plan_short(place, &wanted, now, actions) {
             return;
         }
+        let lowest = wanted.first().copied();
         let short = self.short.as_ref().map(|short| short.id);
         let is_open = |sync: &Self, id: &BlockId| {
             !sync.on_the_way.contains_key(id) && !sync.ready.contains_key(id) && short != Some(*id)
         };
         let mut open: Vec<Wanted> = wanted.into_iter().filter(|it| is_open(self, &it.id)).collect();
-        // Round by round, so that each peer gets its first job before one gets its second.
+        self.give_jobs(&mut open, is_full, false, now, actions);
+        if self.jobs.is_empty() {
+            self.give_jobs(&mut open, is_full, true, now, actions);
+        }
+        if open.is_empty() {
+            self.take_over(lowest, now, actions);
+        } else if let Some(first) = open.first().filter(|_| self.jobs.is_empty()) {
+            actions.push(Action::Drop(first.id));
+        }
+    }
+
+    /// Gives open blocks to the peers that do not rest, or to all. Round by round, so that each gets its
+    /// first job before one gets its second.
+    fn give_jobs(
+        &mut self,
+        open: &mut Vec<Wanted>,
+        is_full: bool,
+        to_all: bool,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
         for round in 0..JOBS_OF_PEER_MAX {
             let mut peers: Vec<(u32, PeerKey)> = self
                 .peers
                 .iter()
-                .filter(|(_, state)| state.jobs <= round)
+                .filter(|(_, state)| state.jobs <= round && (to_all || state.rests_until <= now))
                 .map(|(peer, state)| (state.failures, *peer))
                 .collect();
             peers.sort_unstable();
             for (_, peer) in peers {
-                if open.is_empty() || self.ahead_bytes >= AHEAD_BYTES_MAX {
+                if open.is_empty() || (self.is_full() && !is_full) {
                     return;
                 }
-                self.give_job(peer, &mut open, now, actions);
+                self.give_job(peer, open, now, actions);
             }
         }
-        if let Some(first) = open.first().filter(|_| self.jobs.is_empty()) {
-            // Whoever has shown its header and not its block is believed no more, or the headers would
-            // come and go for ever.
-            for (peer, state) in &mut self.peers {
-                if state.knows.contains(&first.id) && state.lacks.contains(&first.id) {
-                    (state.claimed, state.shown) = (Work::ZERO, Work::ZERO);
-                    actions.push(Action::Strike(*peer, Offence::NoAnswer));
-                }
-            }
-            actions.push(Action::Drop(first.id));
+    }
+
+    /// Where everything is asked for and somebody has nothing to do, a job that holds up all others for too
+    /// long goes to that peer: else one that sends a block now and then would set the pace.
+    fn take_over(&mut self, lowest: Option<Wanted>, now: Timestamp, actions: &mut Vec<Action>) {
+        let Some(lowest) = lowest.filter(|lowest| self.on_the_way.contains_key(&lowest.id)) else { return };
+        let mut peers = self.peers.iter();
+        let idle = peers.find(|(_, state)| state.jobs == 0 && state.failures == 0 && state.has(&lowest));
+        let Some(idle) = idle.map(|(peer, _)| *peer) else { return };
+        let held = self.jobs.iter().find(|(_, job)| job.left.contains(&lowest.id));
+        let Some((ask, job)) = held.filter(|(_, job)| job.since.saturating_add_ms(HOLE_TIME_MS) <= now)
+        else {
+            return;
+        };
+        let (ask, peer) = (*ask, job.peer);
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.fail(now);
         }
+        actions.push(Action::Cancel(peer, ask));
+        self.end_job(ask);
+        self.give_job(idle, &mut vec![lowest], now, actions);
     }
 
     /// Gives a peer the first of the open blocks that it may have.
@@ -576,13 +729,10 @@ impl Sync {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let mut weight = 0;
         let mut job = Vec::new();
-        // What it claims is believed until it is asked: who lies only loses the job.
-        let has = state.shown.max(state.claimed);
         let mut rest = Vec::with_capacity(open.len());
         for block in open.drain(..) {
             let is_full = job.len() >= BLOCKS_MAX || weight >= JOB_WEIGHT_MAX;
-            let has_it = block.work <= has && !state.lacks.contains(&block.id);
-            if is_full || !has_it {
+            if is_full || !state.has(&block) {
                 rest.push(block);
                 continue;
             }
@@ -597,11 +747,10 @@ impl Sync {
             return;
         }
         state.jobs += 1;
-        let time = BEGIN_TIME_MS.saturating_mul(1 << state.failures.min(5)).min(BEGIN_TIME_MAX_MS);
         let ask = AskId(self.next_ask);
         self.next_ask += 1;
-        let until = now.saturating_add_ms(time);
-        self.jobs.insert(ask, Job { peer, left: job.clone(), has_begun: false, until });
+        let until = now.saturating_add_ms(state.begin_time_ms());
+        self.jobs.insert(ask, Job { peer, left: job.clone(), has_begun: false, since: now, until });
         actions.push(Action::Ask(peer, ask, job));
     }
 
@@ -624,7 +773,7 @@ impl Sync {
         let holder = self.peers.iter().find(|(_, peer)| peer.knows.contains(&block.id) && peer.failures == 0);
         let Some((peer, _)) = holder else { return false };
         let until = now.saturating_add_ms(COMPACT_TIME_MS);
-        self.short = Some(Short { id: block.id, peer: *peer, until, partial: None });
+        self.short = Some(Short { id: block.id, peer: *peer, until, stage: ShortStage::Asked });
         actions.push(Action::Send(*peer, Message::GetCompact(block.id)));
         true
     }
@@ -637,6 +786,53 @@ impl Sync {
         }
         if let Some(state) = self.peers.get_mut(&job.peer) {
             state.jobs -= 1;
+        }
+    }
+}
+
+impl Peer {
+    fn ask_headers(&mut self, now: Timestamp) {
+        self.headers_until = Some(now.saturating_add_ms(HEADERS_TIME_MS));
+        self.alone_until = Some(now.saturating_add_ms(HEADERS_ALONE_MS));
+    }
+
+    const fn end_headers(&mut self) {
+        (self.headers_until, self.alone_until) = (None, None);
+    }
+
+    /// It has not shown what it claims.
+    fn disbelieve(&mut self, now: Timestamp) {
+        self.claimed = self.shown;
+        self.believed_from = Some(now.saturating_add_ms(DISBELIEF_MS));
+    }
+
+    /// Whether it may be asked for a block. What it claims is believed until it is asked: who lies only
+    /// loses the job.
+    fn has(&self, block: &Wanted) -> bool {
+        block.work <= self.shown.max(self.claimed) && !self.lacks.contains(&block.id)
+    }
+
+    fn begin_time_ms(&self) -> u64 {
+        BEGIN_TIME_MS.saturating_mul(1 << self.failures.min(5)).min(BEGIN_TIME_MAX_MS)
+    }
+
+    /// It did not do what it was asked for: it rests, the longer the more often in a row.
+    fn fail(&mut self, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.rests_until = now.saturating_add_ms(self.begin_time_ms());
+    }
+
+    /// It did not send blocks in time.
+    fn give_up(&mut self, left: &[BlockId], now: Timestamp) {
+        self.fail(now);
+        if self.failures >= FAILURES_MAX {
+            self.note_lacking(left);
+        }
+    }
+
+    fn note_lacking(&mut self, blocks: &[BlockId]) {
+        for id in blocks {
+            self.lacks.insert(*id);
         }
     }
 }

@@ -49,7 +49,8 @@ impl Chain {
             Some(expected) => self.take_again(peer, headers, unknown, expected, now),
             None => self.take_new(peer, unknown, headers.len() == HEADERS_MESSAGE_MAX, now),
         };
-        if verdict.is_err() {
+        // What does not connect may be news that came between a question and its answer.
+        if verdict.as_ref().is_err_and(|error| !matches!(error, HeadersRefusal::Unconnected { .. })) {
             self.presync.forget(peer);
         }
         Ok(verdict)
@@ -76,6 +77,11 @@ impl Chain {
     /// branches that outweigh the tip: the best branch first, each from the lowest block up.
     pub(crate) fn wanted(&self, limit: usize) -> Vec<BlockId> {
         self.headers.wanted(limit, |reach| self.outweighs_tip(reach))
+    }
+
+    /// Whether the block of a header that is known is wanted: its branch outweighs the tip.
+    pub(crate) fn is_wanted(&self, id: &BlockId) -> bool {
+        self.headers.reach_of(id).is_some_and(|reach| self.outweighs_tip(reach))
     }
 
     /// Ids of the best chain of headers from its end down, first one by one, then in steps that double,
