@@ -22,6 +22,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("MRK", "crates/cairn-core/src/"),
     ("MEM", "crates/cairn-node/src/"),
     ("MSG", "crates/cairn-node/src/"),
+    ("NET", "crates/cairn-p2p/src/"),
 ];
 
 /// Words that look like a rule's number and name something else.

@@ -1,7 +1,7 @@
 //! Bulk requests: a stream each, so that a long answer holds nothing else up.
 //!
-//! Who asks opens the stream, writes one frame and closes its side; who answers writes frames and an `END`
-//! that says whether they are all.
+//! Who asks opens the stream and writes one frame; who answers writes frames and an `END` that says whether
+//! they are all. Who closes before that does not want the rest.
 
 use crate::frame::{Frame, FrameError, Place, StreamKind};
 use crate::message::{self, BulkEnd, EndCode};
@@ -145,8 +145,11 @@ async fn read_answer<S: AsyncRead + AsyncWrite>(
     let (read, write) = split(stream);
     let mut writer = FrameWriter::new(write, shared.deadlines.stall);
     let mut reader = FrameReader::new(read, StreamKind::Bulk, shared.deadlines.stall);
-    // Who refuses may not read the question; what it says about that is read all the same.
-    let _ = writer.finish(question).await;
+    // Who refuses may not read the question; what it says about that is read all the same. This side is not
+    // closed before the end: dropping an open stream resets it, and so a cancelled answer stops at once.
+    if writer.write(question).await.is_ok() {
+        let _ = writer.flush().await;
+    }
     peer.traffic.count_out(question.wire_bytes());
     let inbox = Inbox::new(ANSWER_FRAMES_MAX);
     loop {
@@ -212,6 +215,7 @@ pub(crate) async fn answer<S: AsyncRead + AsyncWrite>(stream: S, peer: Arc<Peer>
     };
     let answered = tokio::select! {
         answered = answering => answered,
+        () = reader.ended() => return,
         () = peer.gone.cancelled() => return,
     };
     match answered {

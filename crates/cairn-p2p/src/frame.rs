@@ -59,19 +59,19 @@ pub enum StreamKind {
 /// A frame breaks a rule, or none could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// NET-6: the length leaves no room for a tag.
+    /// NET-1: the length leaves no room for a tag.
     #[error("a frame of {found} bytes has no room for its tag of 3")]
     TooShort {
         /// The length that was sent.
         found: u32,
     },
-    /// NET-7: the tag is not made of letters and digits.
+    /// NET-2: the tag is not made of letters and digits.
     #[error("a tag is three ASCII letters or digits, not {found:02x?}")]
     Tag {
         /// The three bytes.
         found: [u8; 3],
     },
-    /// NET-8: the body is longer than its tag allows.
+    /// NET-3: the body is longer than its tag allows.
     #[error("a {tag} has {found} bytes, at most {max} are allowed")]
     TooLong {
         /// What it is.
@@ -81,7 +81,7 @@ pub enum FrameError {
         /// The longest that is allowed.
         max: usize,
     },
-    /// NET-9: the tag means nothing here and may not be ignored.
+    /// NET-4: the tag means nothing here and may not be ignored.
     #[error("a {tag} means nothing here")]
     UnknownTag {
         /// The tag.
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn net_6_a_frame_without_room_for_its_tag_is_refused() {
+    fn net_1_a_frame_without_room_for_its_tag_is_refused() {
         for length in 0..3 {
             let read = Head::read(head(length, b"INV"), StreamKind::Peer);
             assert_eq!(read, Err(FrameError::TooShort { found: length }));
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn net_7_a_tag_is_three_letters_or_digits() {
+    fn net_2_a_tag_is_three_letters_or_digits() {
         for tag in [b"IN ", b"\0\0\0", b"I\xffV"] {
             assert_eq!(Head::read(head(3, tag), StreamKind::Peer), Err(FrameError::Tag { found: *tag }));
         }
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn net_8_a_length_is_judged_before_the_body_comes() {
+    fn net_3_a_length_is_judged_before_the_body_comes() {
         for (kind, max) in [(StreamKind::Peer, 4 << 20), (StreamKind::Bulk, 16 << 20)] {
             let length = u32::try_from(max).unwrap() + 3;
             assert_eq!(Head::read(head(length, b"BLK"), kind).unwrap().body_bytes, max);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn net_9_an_unknown_tag_is_ignored_only_if_it_says_so() {
+    fn net_4_an_unknown_tag_is_ignored_only_if_it_says_so() {
         let tags = Tags::new();
         let of = |text| Head { tag: Tag::new(text), body_bytes: 0 };
         assert_eq!(tags.judge(Place::Peer, of("xyz")), Ok(None));

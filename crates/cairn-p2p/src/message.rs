@@ -58,10 +58,10 @@ pub const REASON_BYTES_MAX: usize = 200;
 /// A body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// NET-12: it is no MessagePack array of the fields that are expected.
+    /// NET-6: it is no MessagePack array of the fields that are expected.
     #[error("the body is not an array of the fields of its table")]
     Malformed,
-    /// NET-13: a text or a list is longer than its table allows.
+    /// NET-7: a text or a list is longer than its table allows.
     #[error("a field has {found} bytes or items, at most {max} are allowed")]
     TooLong {
         /// How many there are.
@@ -220,9 +220,9 @@ pub enum ByeCode {
     RateLimit,
     /// The node or its address is banned.
     Banned,
-    /// What was sent to it is not read.
+    /// NET-5: What was sent to it is not read.
     Slow,
-    /// Nothing was heard for too long.
+    /// NET-14: Nothing was heard for too long.
     Silent,
     /// Whoever runs the node wants it.
     Operator,
@@ -300,7 +300,7 @@ impl BulkEnd {
 pub enum EndCode {
     /// All that was asked for was sent.
     Complete,
-    /// Too many requests at a time.
+    /// NET-16: Too many requests at a time.
     Busy,
     /// It is not here, or not any more.
     Unavailable,
@@ -500,5 +500,90 @@ impl BulkEnd {
     pub(crate) fn read(body: &[u8]) -> Result<Self, MessageError> {
         let (code, text) = read_reason(body)?;
         Ok(Self { code: EndCode::from_number(code), text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::NodeKey;
+
+    fn hello() -> Hello {
+        Hello {
+            version: 1,
+            identity: [1; 32],
+            software: Label::new(&"s".repeat(64), SOFTWARE_BYTES_MAX),
+            name: Label::new(&"ä".repeat(16), NAME_BYTES_MAX),
+            roles: Roles(u32::MAX),
+            services: u32::MAX,
+            height: u64::MAX,
+            head: [2; 32],
+            work: [3; 32],
+            listen: vec!["[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap(); LISTEN_MAX],
+            observed: Some("192.0.2.1:7781".parse().unwrap()),
+            nonce: u64::MAX,
+            time_ms: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn net_6_a_body_is_an_array_of_its_fields() {
+        let whole = hello().to_frame().body.to_vec();
+        assert_eq!(Hello::read(&whole), Ok(hello()));
+        for length in 0..whole.len() {
+            assert_eq!(Hello::read(&whole[..length]), Err(MessageError::Malformed), "{length} bytes");
+        }
+        assert_eq!(Hello::read(&[&whole[..], &[0]].concat()), Err(MessageError::Malformed));
+        for body in [&b"\x91\xff"[..], b"\x91\xc0", b"\x91\xa1x", b"\x81\x01\x01", b"\x90", b""] {
+            assert_eq!(read_ping(body), Err(MessageError::Malformed), "{body:02x?}");
+        }
+        // A number in a longer form than it needs is the same number; more fields are read over.
+        assert_eq!(read_ping(b"\x91\xcf\0\0\0\0\0\0\0\x05"), Ok(5));
+        assert_eq!(read_ping(b"\x93\x05\xc0\x82\x01\x02\x03\x92\xa1x\xc4\x01x"), Ok(5));
+        let deep = [&b"\x92\x05"[..], &[0x91; 40], b"\xc0"].concat();
+        assert_eq!(read_ping(&deep), Err(MessageError::Malformed));
+    }
+
+    #[test]
+    fn net_7_texts_and_lists_have_limits() {
+        let too_long = |found, max| Err(MessageError::TooLong { found, max });
+        let long = [&b"\x92\x01\xd9\xc9"[..], &[b'x'; 201]].concat();
+        assert_eq!(Bye::read(&long).map(drop), too_long(201, 200));
+        assert_eq!(read_addresses(b"\x91\xdc\x00\xfb").map(drop), too_long(251, 250));
+        assert_eq!(read_addresses(b"\x91\xdd\xff\xff\xff\xff").map(drop), too_long(u32::MAX as usize, 250));
+    }
+
+    #[test]
+    fn the_longest_messages_fit_their_limits() {
+        assert!(hello().to_frame().body.len() <= HEL_BYTES_MAX);
+        let bye = Bye::new(ByeCode::Other(u16::MAX), &"x".repeat(300));
+        assert_eq!(bye.text.as_str().len(), REASON_BYTES_MAX);
+        assert!(bye.to_frame().body.len() <= BYE_BYTES_MAX);
+        let record = AddressRecord {
+            address: hello().listen[0],
+            node: Some(NodeKey::from_seed([1; 32]).id()),
+            last_seen_s: u64::MAX,
+            roles: Roles(u32::MAX),
+        };
+        let frame = addresses_frame(&vec![record; 300]);
+        assert!(frame.body.len() <= ADR_BYTES_MAX);
+        assert_eq!(read_addresses(&frame.body), Ok(vec![]), "an address of multicast is left out");
+        assert!(ping_frame(PIN, u64::MAX).body.len() <= PIN_BYTES_MAX);
+        assert!(ask_addresses_frame().body.len() <= GAD_BYTES_MAX);
+    }
+
+    #[test]
+    fn texts_of_others_cannot_move_the_cursor_or_turn_a_line_around() {
+        let label = Label::new("a\x1b[2Jb\n\u{202e}c\u{200b}d<é>", 64);
+        assert_eq!(label.as_str(), "a?[2Jb??c?d<é>");
+        assert_eq!(Label::new("äää", 5).as_str(), "ää");
+    }
+
+    #[test]
+    fn reasons_keep_their_numbers() {
+        for number in 0..40 {
+            assert_eq!(ByeCode::from_number(number).number(), number);
+            assert_eq!(EndCode::from_number(number).number(), number);
+        }
     }
 }

@@ -399,4 +399,14 @@ impl Network {
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
+
+    /// The other end of a link with `node` that a test speaks on.
+    pub(crate) fn join_raw(&self, node: NodeId) -> tokio::io::DuplexStream {
+        let (near, far) = duplex(MEMORY_BYTES);
+        let (key, remote) = (LinkKey::Memory(self.shared.draw()), SocketAddr::from(([192, 0, 2, 66], 1)));
+        let wire = Wire::Memory { other: std::sync::Weak::new(), key };
+        let link = Link { node, remote, direction: Direction::Inbound, dialled: None, key, wire };
+        self.shared.spawn_link(near, link);
+        far
+    }
 }

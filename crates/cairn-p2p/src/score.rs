@@ -44,7 +44,7 @@ pub enum Offence {
     Unanswered,
     /// An answer that stands still.
     Stall,
-    /// More messages than are allowed.
+    /// NET-15: More messages than are allowed.
     RateLimit,
 }
 

@@ -161,13 +161,13 @@ where
 /// The first frame is not what it must be, or the greeting is of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GreetError {
-    /// NET-14: the first frame of each side is its greeting, within the time for it.
+    /// NET-8: the first frame of each side is its greeting, within the time for it.
     #[error("the first frame is a HEL, not a {tag}")]
     NoGreeting {
         /// What came.
         tag: Tag,
     },
-    /// NET-15: a greeting has at most 2,048 bytes, and a side greets once.
+    /// NET-9: a greeting has at most 2,048 bytes.
     #[error("a greeting has {found} bytes, at most {max} are allowed")]
     TooLong {
         /// Its length.
@@ -175,13 +175,13 @@ pub enum GreetError {
         /// The longest that is allowed.
         max: usize,
     },
-    /// NET-16: both sides are of the same network.
+    /// NET-11: both sides are of the same network.
     #[error("this node is of another network")]
     OtherNetwork,
-    /// NET-17: a node does not speak with itself.
+    /// NET-12: a node does not speak with itself.
     #[error("this node speaks with itself")]
     Myself,
-    /// NET-18: both sides speak at least version 1.
+    /// NET-13: both sides speak at least version 1.
     #[error("version {found} of links is not spoken here")]
     Version {
         /// The version of the other side.
@@ -338,6 +338,7 @@ enum LinkError {
     Message(#[from] MessageError),
     #[error("a {tag} has {found} bytes, at most {max} are allowed")]
     TooLong { tag: Tag, found: usize, max: usize },
+    /// NET-10: a side greets once.
     #[error("a side greets once")]
     SecondHello,
 }

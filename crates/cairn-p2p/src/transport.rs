@@ -27,12 +27,15 @@ const REST: Duration = Duration::from_millis(200);
 /// What carries connections between nodes. Whatever is not done after `deadline` is given up: connecting,
 /// negotiating, the TLS handshake, all together.
 pub(crate) fn start(tls: AesTls, deadline: Duration) -> Boxed<(PeerId, StreamMuxerBox)> {
-    Tcp::default().upgrade(upgrade::Version::V1).authenticate(tls).multiplex(Yamux).timeout(deadline).boxed()
+    let connecting = Tcp { connect: deadline / 2, ..Tcp::default() };
+    connecting.upgrade(upgrade::Version::V1).authenticate(tls).multiplex(Yamux).timeout(deadline).boxed()
 }
 
 /// Plain TCP.
 #[derive(Default)]
 struct Tcp {
+    /// How long a connection may take to be made, so that nobody at all is told from somebody slow.
+    connect: Duration,
     listeners: Vec<Listening>,
     news: VecDeque<Event>,
 }
@@ -111,7 +114,12 @@ impl Transport for Tcp {
         let Some(remote) = from_multiaddr(&address) else {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
-        Ok(async move { prepare(TcpStream::connect(remote).await?) }.boxed())
+        let deadline = self.connect;
+        let connecting = async move {
+            let connected = tokio::time::timeout(deadline, TcpStream::connect(remote)).await;
+            prepare(connected.map_err(|_| io::ErrorKind::TimedOut)??)
+        };
+        Ok(connecting.boxed())
     }
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Event> {

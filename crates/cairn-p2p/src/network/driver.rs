@@ -235,7 +235,8 @@ impl Driver {
 
 fn failure_of(error: DialError) -> DialFailure {
     match error {
-        DialError::LocalPeerId { .. } => DialFailure::Myself,
+        // An address that this node listens on is left out of those to be dialled.
+        DialError::LocalPeerId { .. } | DialError::NoAddresses => DialFailure::Myself,
         DialError::WrongPeerId { obtained, .. } => match NodeId::from_peer_id(&obtained) {
             Some(found) => DialFailure::WrongNode { found },
             None => DialFailure::Refused(Refusal::NotEd25519),
@@ -250,21 +251,29 @@ fn failure_of(error: DialError) -> DialFailure {
             Some((_, TransportError::Other(error))) => transport_failure(&error),
             Some((_, TransportError::MultiaddrNotSupported(_))) | None => DialFailure::Name,
         },
-        DialError::NoAddresses => DialFailure::Name,
         DialError::Aborted => DialFailure::Stopped,
     }
 }
 
 /// Errors of the system say that nobody is there; others, that whoever is there is no node.
 fn transport_failure(error: &io::Error) -> DialFailure {
-    let mut innermost: &(dyn std::error::Error + 'static) = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    match innermost.downcast_ref::<io::Error>().filter(|it| it.raw_os_error().is_some()) {
-        Some(error) => DialFailure::Unreachable(error.kind()),
+    match system_error(error) {
+        Some(kind) => DialFailure::Unreachable(kind),
         None => DialFailure::NoNode(chain(error)),
     }
+}
+
+/// What the system said, wherever it is wrapped: an I/O error hides what it holds from `source`.
+fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        if error.raw_os_error().is_some() || error.kind() == io::ErrorKind::TimedOut {
+            return Some(error.kind());
+        }
+        if let Some(inner) = error.get_ref() {
+            return system_error(inner);
+        }
+    }
+    system_error(error.source()?)
 }
 
 /// An error with all that is behind it.

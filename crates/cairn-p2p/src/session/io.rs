@@ -95,17 +95,19 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(())
     }
 
-    /// Reads over all that comes until the stream ends, for `time` at most.
+    /// Reads over all that comes until the stream ends.
+    pub(crate) async fn ended(&mut self) {
+        while let Ok(there) = self.stream.fill_buf().await
+            && !there.is_empty()
+        {
+            let there = there.len();
+            self.stream.consume(there);
+        }
+    }
+
+    /// The same, for `time` at most.
     pub(crate) async fn drain(&mut self, time: Duration) {
-        let all = async {
-            while let Ok(there) = self.stream.fill_buf().await
-                && !there.is_empty()
-            {
-                let there = there.len();
-                self.stream.consume(there);
-            }
-        };
-        let _ = timeout(time, all).await;
+        let _ = timeout(time, self.ended()).await;
     }
 }
 

@@ -44,7 +44,7 @@ fn suite(answer: &[u8]) -> [u8; 2] {
 }
 
 #[tokio::test]
-async fn net_2_a_captured_connection_is_encrypted_with_aes_gcm() {
+async fn a_captured_connection_is_encrypted_with_aes_gcm() {
     let ((a, mut a_events), (b, mut b_events)) = (node(1).await, node(2).await);
     let (at, seen) = tap(b.listening()[0]).await;
     a.dial(at.into()).unwrap();
@@ -91,7 +91,7 @@ async fn handshake(to: SocketAddr, suites: &[rustls::SupportedCipherSuite]) -> s
 }
 
 #[tokio::test]
-async fn net_2_a_peer_that_offers_no_aes_is_refused() {
+async fn a_peer_that_offers_no_aes_is_refused() {
     let (node, _events) = node(1).await;
     let to = node.listening()[0];
     let chacha = [aws_lc_rs::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256];
@@ -106,7 +106,7 @@ async fn net_2_a_peer_that_offers_no_aes_is_refused() {
 }
 
 #[tokio::test]
-async fn net_2_a_peer_that_speaks_in_the_clear_is_refused() {
+async fn a_peer_that_speaks_in_the_clear_is_refused() {
     let (node, _events) = node(1).await;
     let mut stream = TcpStream::connect(node.listening()[0]).await.unwrap();
     for name in ["/multistream/1.0.0", "/plaintext/2.0.0"] {
@@ -119,7 +119,7 @@ async fn net_2_a_peer_that_speaks_in_the_clear_is_refused() {
 }
 
 #[tokio::test]
-async fn net_2_a_node_that_answers_in_the_clear_is_refused() {
+async fn a_node_that_answers_in_the_clear_is_refused() {
     let (node, mut events) = node(1).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     node.dial(listener.local_addr().unwrap().into()).unwrap();
@@ -131,7 +131,7 @@ async fn net_2_a_node_that_answers_in_the_clear_is_refused() {
 }
 
 #[tokio::test]
-async fn net_3_a_peer_without_a_certificate_is_refused() {
+async fn a_peer_without_a_certificate_is_refused() {
     let (node, _events) = node(1).await;
     let mut stream = TcpStream::connect(node.listening()[0]).await.unwrap();
     for name in ["/multistream/1.0.0", "/tls/1.0.0"] {

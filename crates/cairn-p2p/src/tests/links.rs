@@ -177,7 +177,7 @@ async fn links_in_memory_are_the_same_links() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_link_ends_and_a_living_one_does_not() {
+async fn net_14_a_link_lives_as_long_as_both_sides_answer() {
     let (a, mut a_events) = Network::in_memory(&settings(1));
     let (b, mut b_events) = Network::in_memory(&settings(2));
     Network::join_in_memory(&a, &b);
@@ -189,4 +189,22 @@ async fn a_silent_link_ends_and_a_living_one_does_not() {
     }
     assert!(a_events.try_next().is_none() && b_events.try_next().is_none());
     assert!(a.peer(of_b).unwrap().ping_ms.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn net_14_a_link_on_which_nothing_comes_ends() {
+    let (a, mut a_events) = Network::in_memory(&settings(1));
+    let mut silent = a.join_raw(NodeKey::from_seed([66; 32]).id());
+    write(&mut silent, &hello(66).to_frame()).await;
+    joined(&mut a_events).await;
+    let began = tokio::time::Instant::now();
+    // The test's patience of a minute is not enough for this.
+    let reason = loop {
+        if let Event::Left { reason, .. } = a_events.next().await.unwrap() {
+            break reason;
+        }
+    };
+    assert!(matches!(reason, LeaveReason::Ours(Bye { code: ByeCode::Silent, .. })), "{reason}");
+    assert!(began.elapsed().as_secs() >= 90);
+    assert!(read_until(&mut silent, crate::BYE).await.is_some());
 }
