@@ -21,6 +21,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("HIS", "crates/cairn-core/src/"),
     ("MRK", "crates/cairn-core/src/"),
     ("MEM", "crates/cairn-node/src/"),
+    ("HEA", "crates/cairn-node/src/"),
     ("MSG", "crates/cairn-node/src/"),
     ("NET", "crates/cairn-p2p/src/"),
 ];

@@ -29,7 +29,7 @@ pub use headers::{
 };
 pub use held::{HELD_AHEAD_MS_MAX, HELD_BLOCKS_MAX};
 pub use judgement::{BlockRefusal, Imported};
-pub use presync::{COUNTED_MESSAGES_MAX, COUNTED_PEERS_MAX};
+pub use presync::{COUNTED_AHEAD_MAX, COUNTED_MESSAGES_MAX, COUNTED_PEERS_MAX};
 pub use tree::{Branch, SIDE_BLOCKS_MAX};
 
 use allowance::{Allowance, cost_of};
@@ -43,6 +43,7 @@ use cairn_core::numbers::{Amount, Height, Timestamp};
 use cairn_core::rules::{BlockContext, Executed, MaturedReward, Payment, Totals, execute, matured_height};
 use cairn_core::state::State;
 use cairn_core::store::{Advance, ConnectedBlock, Loaded, Store, StoreError};
+use cairn_core::target::Work;
 use cairn_core::transaction::CheckedTransaction;
 use headers::HeaderTree;
 use held::HeldBlocks;
@@ -65,6 +66,9 @@ pub(crate) struct Chain {
     tree: Tree,
     headers: HeaderTree,
     presync: Presync,
+    /// How much work a branch has at least whose headers are kept; what blocks show by themselves counts
+    /// without it.
+    minimum_work: Work,
     held: HeldBlocks,
     invalid: InvalidBlocks,
     pub(crate) allowance: Allowance,
@@ -145,7 +149,7 @@ impl Chain {
     /// # Panics
     ///
     /// If `loaded` has no block, or its state is not that of its tip.
-    pub(crate) fn new(consensus: Consensus, undo_window: u64, loaded: Loaded) -> Self {
+    pub(crate) fn new(consensus: Consensus, undo_window: u64, minimum_work: Work, loaded: Loaded) -> Self {
         let Loaded { mut state, base, chain, side } = loaded;
         let tree = Tree::new(&consensus, base.as_ref(), chain, side);
         let (found, expected) = (state.root(), tree.tip().header.state_root);
@@ -156,6 +160,7 @@ impl Chain {
             tree,
             headers: HeaderTree::default(),
             presync: Presync::default(),
+            minimum_work,
             held: HeldBlocks::default(),
             invalid: InvalidBlocks::default(),
             allowance: Allowance::default(),

@@ -2,12 +2,17 @@
 
 use crate::relay::RelayConfig;
 use cairn_core::address::Address;
+use cairn_core::target::Work;
 
 /// All that a node chooses.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
     /// How many blocks can be undone: a branch that leaves the chain deeper down is refused.
     pub undo_window: u64,
+    /// The least work of a chain whose headers are kept; of those with less only the work is counted. The
+    /// first blocks of a chain are easy, and a branch that was made of them in a day may lead further away
+    /// than `undo_window` reaches back: who knows how much work the network has at least is safe from that.
+    pub minimum_work: Work,
     /// What waits for a block, and how much of it.
     pub mempool: MempoolConfig,
     /// Whether and when to make blocks.
@@ -67,6 +72,7 @@ impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             undo_window: 10_000,
+            minimum_work: Work::ZERO,
             mempool: MempoolConfig::default(),
             mining: MiningConfig::default(),
             relay: RelayConfig::default(),

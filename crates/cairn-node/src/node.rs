@@ -46,7 +46,7 @@ impl Node {
     /// If `loaded` has no block, or its state is not that of its tip.
     pub fn new(consensus: Consensus, config: NodeConfig, loaded: Loaded) -> Self {
         Self {
-            chain: Chain::new(consensus, config.undo_window, loaded),
+            chain: Chain::new(consensus, config.undo_window, config.minimum_work, loaded),
             mempool: Mempool::new(config.mempool),
             producer: Producer::new(config.mining),
             relay: Relay::new(config.relay),

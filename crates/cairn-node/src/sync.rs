@@ -491,13 +491,7 @@ impl Sync {
     }
 
     /// A peer has sent all it has of a job; what did not come it lacks.
-    pub(crate) fn take_end(
-        &mut self,
-        ask: AskId,
-        complete: bool,
-        now: Timestamp,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(crate) fn take_end(&mut self, ask: AskId, complete: bool, now: Timestamp, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get(&ask) else { return };
         let peer = job.peer;
         if let Some(state) = self.peers.get_mut(&peer).filter(|_| !job.left.is_empty()) {
@@ -634,8 +628,7 @@ impl Sync {
             return;
         }
         let mut peers = self.peers.iter_mut();
-        let better =
-            peers.find(|(_, peer)| peer.headers_until.is_none() && peer.claimed > place.best.work);
+        let better = peers.find(|(_, peer)| peer.headers_until.is_none() && peer.claimed > place.best.work);
         if let Some((peer, state)) = better {
             state.ask_headers(now);
             actions.push(Action::AskHeaders(*peer));

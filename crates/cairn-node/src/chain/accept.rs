@@ -5,7 +5,7 @@ use super::headers::{
     AcceptedHeaders, BestHeader, HEADERS_MAX, HEADERS_MESSAGE_MAX, HeadersRefusal, HeadersRequest,
     HeadersVerdict, PeerKey,
 };
-use super::presync::Expected;
+use super::presync::{COUNTED_AHEAD_MAX, COUNTED_MESSAGES_MAX, Expected};
 use super::tree::Entry;
 use cairn_core::block::CheckedHeader;
 use cairn_core::hash::BlockId;
@@ -212,7 +212,7 @@ impl Chain {
         };
         let work = end.work;
         let goes_on = is_full && until.is_none();
-        if self.outweighs_tip(work) {
+        if self.outweighs_tip(work) && work >= self.minimum_work {
             if is_counted {
                 let next = self.presync.begin_keeping(peer, last, work);
                 return Ok(HeadersVerdict { accepted: AcceptedHeaders::Counted { work }, next });
@@ -227,7 +227,9 @@ impl Chain {
             self.presync.forget(peer);
             return Ok(HeadersVerdict { accepted: AcceptedHeaders::Lighter { work }, next: None });
         }
-        let next = self.presync.count(peer, parent, end)?;
+        let fork = self.presync.fork(peer).filter(|_| is_counted).unwrap_or(parent);
+        let messages_max = if fork == self.tip_id() { COUNTED_AHEAD_MAX } else { COUNTED_MESSAGES_MAX };
+        let next = self.presync.count(peer, parent, end, messages_max)?;
         Ok(HeadersVerdict { accepted: AcceptedHeaders::Counted { work }, next: Some(next) })
     }
 

@@ -5,7 +5,8 @@
 //! make such blocks can make the chain grow as fast. Blocks that stand on an old, easy target, or on a
 //! target that a branch made easy by its own times, cost next to nothing. They take from an allowance
 //! that grows back by the bytes that join the chain, so they take no more of the disk than the chain
-//! does, and [`CHEAP_BYTES_MAX`].
+//! does, and [`CHEAP_BYTES_MAX`]. Blocks of a branch whose [headers](super::headers) outweigh the tip take
+//! nothing from it.
 
 use cairn_core::target::Work;
 

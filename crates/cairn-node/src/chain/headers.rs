@@ -2,13 +2,17 @@
 //!
 //! # Provided
 //!
-//! A header is kept only where its branch, counted to the end of what was sent, outweighs the tip. So
-//! to have a header kept costs as much work as to have the chain follow it, and what is kept is
-//! bounded all the same: in headers ([`HEADERS_MAX`]) and in branches ([`HEADER_BRANCHES_MAX`]), of which
-//! those that reach the least work give way. Of a longer branch that does not outweigh the tip yet,
-//! only its end and the last id of each message are kept for each peer, and once it does, its headers
-//! are asked for again and compared with these ids: Bitcoin's headers presync (Bitcoin Core, pull
-//! request 25717) with ids in the place of salted bits. A message may be too short for that detour.
+//! A header is kept only where its branch, counted to the end of what was sent, outweighs the tip, and
+//! has as much work as the node asks for beside
+//! ([`minimum_work`](crate::NodeConfig::minimum_work)). So to
+//! have a header kept costs as much work as to have the chain follow it. What is kept is bounded all
+//! the same: in headers ([`HEADERS_MAX`]) and in branches ([`HEADER_BRANCHES_MAX`]), of which those that
+//! reach the least work give way.
+//!
+//! Of a branch that has less work with its first message, only the end and the last id of each message
+//! are kept, for each peer by itself. Once it has enough, its headers are asked for again and compared
+//! with these ids: Bitcoin's headers presync (Bitcoin Core, pull request 25717), with ids in the place
+//! of salted bits.
 //!
 //! The blocks of a branch whose headers outweigh the tip are taken in whatever they cost
 //! ([`CHEAP_BYTES_MAX`](super::CHEAP_BYTES_MAX)), and give way to no block of a lesser branch.
@@ -81,12 +85,14 @@ pub enum AcceptedHeaders {
         /// How many headers were not known before.
         new: usize,
     },
-    /// The branch does not outweigh the tip yet; its headers were checked and counted, not kept.
+    /// The branch does not have the work yet that is asked for; its headers were checked and counted, not
+    /// kept.
     Counted {
         /// The work of the chain that ends where the message ends.
         work: Work,
     },
-    /// The branch ends and does not outweigh the tip; nothing of it is kept.
+    /// The branch ends and does not outweigh the tip, or has less work than is required; nothing of it is
+    /// kept.
     Lighter {
         /// The work of the chain that ends where the message ends.
         work: Work,
@@ -150,8 +156,8 @@ pub enum HeadersRefusal {
         /// The lowest block that can be left on another branch.
         lowest: Height,
     },
-    /// HEA-7: a branch outweighs the tip before so many headers of it were counted.
-    #[error("the branch does not outweigh the tip after {limit} headers")]
+    /// HEA-7: a branch has the work that is asked for before so many headers of it were counted.
+    #[error("the branch has too little work after {limit} headers")]
     TooLong {
         /// The number of headers.
         limit: usize,

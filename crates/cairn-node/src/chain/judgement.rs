@@ -68,7 +68,7 @@ pub enum BlockRefusal {
         limit: usize,
     },
     /// It has less than a quarter of the work of the tip, and blocks like it have taken their part of
-    /// the disk. There is room again as the chain grows.
+    /// the disk. There is room again as the chain grows, and for a branch whose headers outweigh the tip.
     #[error("the block has {found} bytes, cheap blocks beside the chain may take {left} more")]
     TooCheap {
         /// The bytes of the block.

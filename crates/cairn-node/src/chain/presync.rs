@@ -12,9 +12,12 @@ use cairn_core::target::Work;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry::{Occupied, Vacant};
 
-/// The most messages of a branch that are counted. No more blocks could be kept beside the chain until
-/// their branch wins ([`SIDE_BLOCKS_MAX`](super::SIDE_BLOCKS_MAX)).
+/// The most messages of a branch beside the chain that are counted. No more blocks could be kept there
+/// until their branch wins ([`SIDE_BLOCKS_MAX`](super::SIDE_BLOCKS_MAX)).
 pub const COUNTED_MESSAGES_MAX: usize = 8;
+/// The most messages that are counted of headers on the tip, for a node that asks for more work than
+/// that of its tip: two million headers, 32 KiB a peer.
+pub const COUNTED_AHEAD_MAX: usize = 1_024;
 /// The most peers for which headers are counted at a time.
 pub const COUNTED_PEERS_MAX: usize = 256;
 
@@ -77,17 +80,23 @@ impl Presync {
         }
     }
 
+    /// Where the branch that is counted for a peer leaves what is known.
+    pub(super) fn fork(&self, peer: PeerKey) -> Option<BlockId> {
+        self.0.get(&peer).map(|branch| branch.fork)
+    }
+
     /// What a peer was asked for again, if a message above `after` is it.
     pub(super) fn expected(&self, peer: PeerKey, after: &BlockId) -> Option<Expected> {
         self.0.get(&peer)?.expected().filter(|expected| expected.request.after == *after)
     }
 
-    /// Notes a message that is not enough for its branch to outweigh the tip.
+    /// Notes a message that is not enough for its branch to be kept; `messages_max` are noted of one.
     pub(super) fn count(
         &mut self,
         peer: PeerKey,
         parent: BlockId,
         end: Entry,
+        messages_max: usize,
     ) -> Result<HeadersRequest, HeadersRefusal> {
         let last = end.next.id;
         if self.end(peer, &parent).is_none() {
@@ -106,9 +115,9 @@ impl Presync {
             Vacant(place) => place.insert(Branch { fork: parent, lasts: Vec::new(), pass }),
         };
         branch.lasts.push(last);
-        if branch.lasts.len() >= COUNTED_MESSAGES_MAX {
+        if branch.lasts.len() >= messages_max {
             self.0.remove(&peer);
-            return Err(HeadersRefusal::TooLong { limit: COUNTED_MESSAGES_MAX * HEADERS_MESSAGE_MAX });
+            return Err(HeadersRefusal::TooLong { limit: messages_max * HEADERS_MESSAGE_MAX });
         }
         Ok(HeadersRequest { after: last, stop: None })
     }
@@ -162,7 +171,7 @@ mod tests {
         let header = header_on(&network.consensus, &genesis, Person(1), network.header.time);
         let entry = Entry::new(&network.consensus, header, BlockId([1; 32]), Some(&genesis), |_| {});
         let mut presync = Presync::default();
-        let mut count = |peer| presync.count(PeerKey(peer), network.id, entry.clone());
+        let mut count = |peer| presync.count(PeerKey(peer), network.id, entry.clone(), 8);
         let peers = u64::try_from(COUNTED_PEERS_MAX).unwrap();
         assert_eq!(peers, 256);
         for peer in 0..peers {
@@ -173,7 +182,7 @@ mod tests {
         // One that begins anew takes no further place, and one that leaves gives its place back.
         assert!(count(0).is_ok());
         presync.forget(PeerKey(3));
-        assert!(presync.count(PeerKey(peers), network.id, entry).is_ok());
+        assert!(presync.count(PeerKey(peers), network.id, entry, 8).is_ok());
         assert_eq!(presync.len(), COUNTED_PEERS_MAX);
     }
 }

@@ -345,6 +345,39 @@ mod tests {
     }
 
     #[test]
+    fn a_block_whose_headers_show_a_better_branch_gives_way_to_none_with_less() {
+        let network = Network::easy();
+        let mut tree = tree_of(&network);
+        let genesis = tree.tip().next.clone();
+        let (low_id, low) = entry_on(&network, &genesis, 1, Person(1));
+        let (lowest_id, lowest) = entry_on(&network, &low.next, 2, Person(1));
+        tree.insert_side(low_id, low);
+        tree.insert_side(lowest_id, lowest.clone());
+        // All others have three blocks.
+        let mut number = 3;
+        while tree.side_len() < SIDE_BLOCKS_MAX {
+            let mut parent = genesis.clone();
+            for _ in 0..3.min(SIDE_BLOCKS_MAX - tree.side_len()) {
+                let (id, entry) = entry_on(&network, &parent, number, Person(1));
+                parent = entry.next.clone();
+                tree.insert_side(id, entry);
+                number += 1;
+            }
+        }
+        let (_, fourth) = entry_on(&network, &lowest.next, 1 << 20, nth(1, 1));
+        let (_, other) = entry_on(&network, &fourth.next, 1 << 21, nth(1, 1));
+        assert_eq!(tree.room_for(&other), Some(Room::InPlaceOf(lowest_id)));
+        tree.raise_reach(&lowest_id, other.work + other.work);
+        assert!(tree.get(&low_id).is_some_and(|below| below.reach == other.work + other.work));
+        assert!(tree.room_for(&other).is_some_and(|room| room != Room::InPlaceOf(lowest_id)));
+        // And one that is shown to win has room, whatever it has itself.
+        let (_, mut shown) = entry_on(&network, &genesis, 1 << 22, nth(1, 1));
+        assert_eq!(tree.room_for(&shown), None);
+        shown.reach = other.work;
+        assert!(tree.room_for(&shown).is_some());
+    }
+
+    #[test]
     fn what_stands_on_a_removed_block_is_removed() {
         let network = Network::easy();
         let mut tree = tree_of(&network);

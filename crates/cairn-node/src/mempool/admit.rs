@@ -30,8 +30,8 @@ pub(crate) enum Arrival {
     /// From outside: every rule holds.
     First,
     /// From the own log at a start: it was taken before, or stood in a block that left the chain, and may
-    /// have been confirmed or lost its ground since. MEM-6 is no rule for what waits already. Nor is
-    /// TX-13: what breaks it after other transactions waits and says so, as it would without the start.
+    /// have been confirmed or lost its ground since. It may expire sooner than MEM-6 asks of a new one,
+    /// and break TX-13 now: such a transaction waits and says so, as it would without the start.
     Again,
 }
 

@@ -214,6 +214,33 @@ fn hea_7_a_branch_that_stays_too_light_is_not_counted_for_ever() {
 }
 
 #[test]
+fn a_node_that_catches_up_can_require_work_before_it_follows_anybody() {
+    let network = Network::easy();
+    // More messages on the tip than a branch beside the chain may have.
+    let count = (COUNTED_MESSAGES_MAX + 1) * HEADERS_MESSAGE_MAX;
+    let headers = headers_on(&network, &genesis_of(&network), BOB, count, 1_000);
+    let short = headers_on(&network, &genesis_of(&network), Person(4), 1_999, 1_000);
+    let work = |count: usize| Work::from_value((2 * (count + 1)).try_into().unwrap());
+    let mut bench = Bench::new(&network, crate::NodeConfig { minimum_work: work(count), ..miner() });
+    bench.now = bench.now.saturating_add_ms(1_000_000_000);
+    let start = bench.tip();
+    let lighter = AcceptedHeaders::Lighter { work: work(1_999) };
+    assert_eq!(bench.accept(1, &short).unwrap().accepted, lighter);
+    let messages: Vec<_> = headers.chunks(HEADERS_MESSAGE_MAX).collect();
+    let mut next = None;
+    for message in &messages {
+        let verdict = bench.accept(2, message).unwrap();
+        assert!(matches!(verdict.accepted, AcceptedHeaders::Counted { .. }), "{verdict:?}");
+        next = verdict.next;
+    }
+    assert_eq!(next, Some(HeadersRequest { after: start, stop: Some(messages[0].last().unwrap().id()) }));
+    for message in &messages {
+        assert_eq!(bench.accept(2, message).unwrap().accepted, kept(message.len()));
+    }
+    assert_eq!(bench.node.best_header().id, headers.last().unwrap().id());
+}
+
+#[test]
 fn hea_1_a_message_has_at_most_2000_headers() {
     let network = Network::easy();
     let mut bench = Bench::new(&network, miner());
@@ -246,6 +273,9 @@ fn hea_3_headers_on_an_unknown_parent_are_not_kept() {
     assert_eq!(bench.accept(1, &[]).unwrap().accepted, kept(0));
 }
 
+/// Makes a header wrong.
+type Tamper = fn(&mut Header);
+
 #[test]
 fn hea_5_an_invalid_header_in_the_middle_refuses_the_message_and_is_remembered() {
     let network = Network::easy();
@@ -258,7 +288,6 @@ fn hea_5_an_invalid_header_in_the_middle_refuses_the_message_and_is_remembered()
     let time = parent.time.saturating_add_ms(1_000);
     let right = header_on(&network.consensus, &parent, BOB, time);
     let expected_target = right.target;
-    type Tamper = fn(&mut Header);
     let tampered: [(Tamper, HeaderError); 5] = [
         (|it| it.height = Height(9), HeaderError::Height { found: Height(9), expected: Height(3) }),
         (

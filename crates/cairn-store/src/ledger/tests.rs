@@ -291,6 +291,22 @@ fn take_branch(ledger: &mut Ledger, chain: &mut Chain, block: CheckedBlock) {
 /// Compares everything a reader says with the chain.
 fn compare(ledger: &Ledger, chain: &Chain) {
     try_compare(ledger, chain).unwrap();
+    // Headers with their seals, from below and above what the database holds.
+    let on_chain: Vec<SealedHeader> =
+        chain.blocks.iter().map(|(block, _)| block.to_sealed_header()).collect();
+    for first in 0..=on_chain.len() {
+        let height = Height(first as u64 + 1);
+        assert_eq!(ledger.sealed_headers(height, usize::MAX).unwrap(), on_chain[first..]);
+        assert_eq!(ledger.sealed_headers(height, 2).unwrap(), on_chain[first..on_chain.len().min(first + 2)]);
+    }
+    assert_eq!(ledger.sealed_headers(Height(0), 1).unwrap()[0].id(), *chain.genesis.identity());
+    assert_eq!(ledger.sealed_headers(Height(1), 0).unwrap(), []);
+    for id in ledger.side.keys() {
+        assert_eq!(ledger.height_of(id).unwrap(), None, "it is beside the chain");
+    }
+    for (height, parent) in (0..).zip(&chain.parents) {
+        assert_eq!(ledger.height_of(&parent.id).unwrap(), Some(Height(height)));
+    }
 }
 
 /// Compares what a reader says with the chain, up to the first error.
@@ -388,9 +404,9 @@ fn a_look_into_the_past_reads_no_more_undo_records_than_its_bound() {
     let genesis = genesis();
     let window = u64::try_from(PAST_UNDOS_MAX).unwrap() * 2;
     let settings = Settings { undo_window: window, ..settings() };
-    let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+    let dynamic: Arc<dyn Disk> = Arc::new(disk);
     let mut ledger = Ledger::open(&dynamic, &genesis, settings).unwrap().ledger;
-    let mut chain = Chain::new(genesis.clone());
+    let mut chain = Chain::new(genesis);
     // On the chain that is left, the sender pays in each block; on the one that is taken, never.
     // The last of them may not have been flushed before they left, and then no index speaks of them.
     let unflushed = (2 * BEHIND_MAX * settings.flush_blocks) as u64;
@@ -588,7 +604,7 @@ fn where_the_undo_window_grows_what_was_removed_is_not_missed() {
         chain.extend(&mut ledger, 1).unwrap();
     }
     ledger.close(&mut chain.state).unwrap();
-    let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+    let dynamic: Arc<dyn Disk> = Arc::new(disk);
     let settings = Settings { undo_window: 100, ..settings() };
     let mut ledger = Ledger::open(&dynamic, &genesis, settings).unwrap().ledger;
     for _ in 0..6 {
