@@ -6,6 +6,7 @@ use crate::codec::{Decode, DecodeError, Encode, Reader};
 use crate::hash::BlockId;
 use ruint::aliases::U256;
 use std::fmt;
+use std::str::FromStr;
 
 /// A target as it stands in a header: 8 bits of length in bytes, 24 bits of leading digits.
 ///
@@ -241,6 +242,23 @@ impl fmt::Debug for Work {
     }
 }
 
+/// The text is no number of hashes: decimal digits, below 2²⁵⁶.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a number of hashes is written in decimal digits and is below 2^256")]
+pub struct WorkError;
+
+impl FromStr for Work {
+    type Err = WorkError;
+
+    /// The reverse of `Display`.
+    fn from_str(text: &str) -> Result<Self, WorkError> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(WorkError);
+        }
+        U256::from_str_radix(text, 10).map(Self).map_err(|_| WorkError)
+    }
+}
+
 impl Encode for CompactTarget {
     fn encode(&self, out: &mut Vec<u8>) {
         self.0.encode(out);
@@ -283,6 +301,18 @@ mod tests {
             if let Ok(target) = expanded {
                 assert_eq!(target.to_string(), case["target"].as_str().unwrap());
             }
+        }
+    }
+
+    #[test]
+    fn work_is_written_in_decimal_digits() {
+        for work in [Work::ZERO, Work(U256::from(4_294_967_296_u64)), Work(U256::MAX)] {
+            assert_eq!(work.to_string().parse(), Ok(work));
+            assert_eq!(Work::from_be_bytes(work.to_be_bytes()), work);
+        }
+        let too_much = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
+        for text in ["", "-1", "+1", "0x10", "1e6", " 1", "1_000", too_much] {
+            assert_eq!(text.parse::<Work>(), Err(WorkError), "{text}");
         }
     }
 

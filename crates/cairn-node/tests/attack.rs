@@ -288,7 +288,7 @@ fn send(node: &mut Node, store: &mut dyn Store, sent: Sent) -> Result<Answer, St
             answer = Some(match outcome {
                 Outcome::Block(verdict) => Answer::Block(verdict),
                 Outcome::Submitted(answers) => Answer::Submit(answers),
-                Outcome::Headers(_) | Outcome::Mined(_) => panic!("nobody asked for these"),
+                Outcome::Mined(_) => panic!("nobody asked for these"),
             });
         }
     }

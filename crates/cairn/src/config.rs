@@ -31,6 +31,8 @@ enum Kind {
     Link,
     /// Addresses of nodes, with commas between them.
     Peers,
+    /// A number of hashes.
+    Work,
     Duration,
     Cache,
     Size,
@@ -76,6 +78,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting { key: "role", default: Some("full"), kind: Kind::OneOf(ROLE_CHOICES) },
     Setting { key: "p2p_bind", default: Some("0.0.0.0:7700"), kind: Kind::Link },
     Setting { key: "peers", default: None, kind: Kind::Peers },
+    Setting { key: "minimum_work", default: None, kind: Kind::Work },
     Setting { key: "api_bind", default: Some("127.0.0.1:7780"), kind: Kind::Socket },
     Setting { key: "api_hosts", default: None, kind: Kind::Text },
     Setting { key: "api_tls_cert", default: None, kind: Kind::File },
@@ -116,6 +119,7 @@ impl Setting {
             Kind::Link if value == "none" => Ok(()),
             Kind::Link => check_socket(value).map_err(|told| format!("{told}, or `none`")),
             Kind::Peers => values::parse_peers(value).map(drop).map_err(|error| told(&error)),
+            Kind::Work => values::parse_work(value).map(drop).map_err(|error| told(&error)),
             Kind::Duration => values::parse_duration(value).map(drop).map_err(|error| told(&error)),
             Kind::Cache => match values::parse_size(value).map_err(|error| told(&error))? {
                 found if found < CACHE_BYTES_MIN => Err("a cache has at least 1MiB".to_owned()),

@@ -36,6 +36,7 @@ use cairn_core::block::CheckedBlock;
 use cairn_core::consensus::Consensus;
 use cairn_core::genesis::{Genesis, Placeholder};
 use cairn_core::hash::{BlockId, TransactionId};
+use cairn_core::target::Work;
 use cairn_core::transaction::Transaction;
 use cairn_node::chain::{BlockRefusal, Imported};
 use cairn_node::mempool::{SubmitError, Submitted};
@@ -77,6 +78,8 @@ pub struct NodeSettings {
     pub undo_window: u64,
     /// How much the database may cache, in bytes.
     pub cache_bytes: usize,
+    /// The least work of a chain of other nodes that is followed.
+    pub minimum_work: Work,
 }
 
 impl NodeSettings {
@@ -106,12 +109,14 @@ impl NodeSettings {
             sealer_threads: 1,
             undo_window: NodeConfig::default().undo_window,
             cache_bytes: cairn_store::ledger::Settings::default().cache_bytes,
+            minimum_work: Work::ZERO,
         }
     }
 
     fn node_config(&self) -> NodeConfig {
         NodeConfig {
             undo_window: self.undo_window,
+            minimum_work: self.minimum_work,
             mempool: MempoolConfig::default(),
             mining: self.mining.clone(),
             relay: RelayConfig { seed: getrandom::u64().unwrap_or_default(), ..RelayConfig::default() },

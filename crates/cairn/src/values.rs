@@ -2,6 +2,7 @@
 
 use cairn_core::genesis::coins::{self, CoinsError};
 use cairn_core::numbers::Amount;
+use cairn_core::target::{Work, WorkError};
 use cairn_p2p::{AddressError, PeerAddress};
 use std::fmt;
 use std::path::PathBuf;
@@ -18,6 +19,9 @@ pub enum ValueError {
         #[source]
         source: AddressError,
     },
+    /// No number of hashes.
+    #[error(transparent)]
+    Work(#[from] WorkError),
     /// Nothing was given.
     #[error("an amount is expected, such as 12.5")]
     NoAmount,
@@ -191,6 +195,15 @@ pub fn parse_name(text: &str) -> Result<String, ValueError> {
         return Err(ValueError::Name);
     }
     Ok(text.to_owned())
+}
+
+/// Reads a number of hashes.
+///
+/// # Errors
+///
+/// [`ValueError::Work`].
+pub fn parse_work(text: &str) -> Result<Work, ValueError> {
+    Ok(text.parse()?)
 }
 
 /// Reads addresses of other nodes, with commas between them.

@@ -25,7 +25,10 @@ impl User {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
         command.args(arguments).current_dir(self.home.path()).env_clear();
-        command.env("HOME", self.home.path()).env("XDG_RUNTIME_DIR", self.path("run"));
+        command
+            .env("HOME", self.home.path())
+            .env("XDG_RUNTIME_DIR", self.path("run"))
+            .env("CAIRN_P2P_BIND", "127.0.0.1:0");
         command.stdin(Stdio::null());
         command
     }

@@ -181,11 +181,10 @@ impl Driver {
                     }
                 }
             }
+            // Refusals were logged where they were decided.
+            SwarmEvent::IncomingConnectionError { error: ListenError::Denied { .. }, .. } => {}
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
-                // Refusals were logged where they were decided.
-                if !matches!(error, ListenError::Denied { .. }) {
-                    tracing::debug!(remote = %send_back_addr, error = %chain(&error), "no connection");
-                }
+                tracing::debug!(remote = %send_back_addr, error = %chain(&error), "no connection");
             }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(%error, "a connection could not be accepted");

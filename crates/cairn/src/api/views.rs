@@ -57,6 +57,9 @@ pub struct Status {
     pub tip: Hash,
     /// When the producer of the tip says it was made, in milliseconds since 1970.
     pub tip_time_ms: u64,
+    /// The work of the chain, in hashes: decimal digits.
+    #[schema(example = "1048576")]
+    pub work: String,
     /// The height up to which blocks are final; none where nothing makes them final.
     pub finalized_height: Option<u64>,
     /// How many peers are connected.

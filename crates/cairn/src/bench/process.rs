@@ -39,6 +39,7 @@ impl NodeProcess {
             .arg("--data-dir")
             .arg(directory)
             .args(["--role", "miner", "--producer", producer, "--mine", "on-transaction"])
+            .args(["--p2p-bind", "none"])
             .arg("--api-bind")
             .arg(format!("127.0.0.1:{port}"))
             .env("XDG_RUNTIME_DIR", directory)

@@ -12,7 +12,7 @@ use crate::output::{self, Facts, Style};
 use crate::run::NodeSettings;
 use crate::run::links::LinkSettings;
 use crate::run::service::{self, Exposure, Ready, ServiceSettings};
-use crate::values::{parse_name, parse_peers};
+use crate::values::{parse_name, parse_peers, parse_work};
 use cairn_core::address::Address;
 use cairn_core::genesis::Genesis;
 use cairn_core::network::Mode;
@@ -48,6 +48,10 @@ pub(crate) struct Arguments {
     /// A node to which it keeps a connection, as HOST:PORT or ID@HOST:PORT; may be given several times.
     #[arg(long, value_name = "PEER")]
     peer: Vec<String>,
+    /// Follow no chain of other nodes with less work than this, in hashes: what /v1/status of a
+    /// node that you trust calls `work`.
+    #[arg(long, value_name = "HASHES")]
+    minimum_work: Option<String>,
     /// Where its HTTP interface listens; port 0 asks the system for one.
     #[arg(long, value_name = "ADDRESS:PORT")]
     api_bind: Option<String>,
@@ -91,6 +95,7 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     settings.flag("role", arguments.role)?;
     settings.flag("p2p_bind", arguments.p2p_bind)?;
     settings.flag("peers", (!arguments.peer.is_empty()).then(|| arguments.peer.join(",")))?;
+    settings.flag("minimum_work", arguments.minimum_work)?;
     settings.flag("api_bind", arguments.api_bind)?;
     settings.flag("api_hosts", arguments.api_hosts)?;
     settings.flag("api_tls_cert", arguments.api_tls_cert)?;
@@ -111,6 +116,9 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     let Local { genesis, directory } = Local::find(arguments.local, &mut context)?;
     let mut node = NodeSettings::new(genesis.clone(), directory.clone());
     node.cache_bytes = cache_bytes(&context);
+    if let Some(work) = context.settings.get("minimum_work") {
+        node.minimum_work = parse_work(work).expect("settings are checked when they are read");
+    }
     if role == "miner" {
         let (producer, key) = producer(&genesis, &context)?;
         node.mining.producer = Some(producer);

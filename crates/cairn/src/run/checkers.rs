@@ -158,7 +158,7 @@ impl Checkers {
                 Work::OfPeer(work) => commands.send(check_of_peer(work, consensus, &self.keys)),
                 Work::Body(body) => {
                     let Body { peer, ask, request, bytes, credit, links } = *body;
-                    let block = check_body(bytes, consensus, &self.keys).map(Box::new);
+                    let block = check_body(&bytes, consensus, &self.keys).map(Box::new);
                     let input = Box::new(PeerInput::Body { ask, block });
                     let sent = commands.send(Command::Peer { peer, input, credit: Some(Box::new(credit)) });
                     links.note_checked(request);
@@ -228,13 +228,13 @@ fn check_of_peer(work: OfPeer, consensus: &Consensus, keys: &KeyCache) -> Comman
 
 /// Checks a block that a peer has sent.
 fn check_body(
-    bytes: Arc<[u8]>,
+    bytes: &Arc<[u8]>,
     consensus: &Consensus,
     keys: &KeyCache,
 ) -> Result<block::CheckedBlock, InvalidBody> {
     let batching = Batching::from_seed(draw_seed()).with_keys(keys);
-    block::check(Arc::clone(&bytes), consensus, batching)
-        .map_err(|error| InvalidBody { id: decode_block(&bytes).ok().map(|block| block.id()), error })
+    block::check(Arc::clone(bytes), consensus, batching)
+        .map_err(|error| InvalidBody { id: decode_block(bytes).ok().map(|block| block.id()), error })
 }
 
 fn draw_seed() -> [u8; 32] {

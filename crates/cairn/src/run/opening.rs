@@ -3,7 +3,7 @@
 
 use super::checkers::Checkers;
 use super::sealer::{Meter, SealerDesk, Sealers, Signer};
-use super::worker::{Worker, now};
+use super::worker::{Told, Worker, now};
 use super::{COMMANDS_MAX, Command, Counts, NodeHandle, NodeSettings, Running, Shared};
 use super::{aside, release, room};
 use crate::events::Events;
@@ -84,16 +84,13 @@ pub(super) fn start(settings: NodeSettings, progress: impl FnMut(Progress)) -> R
     let meter = Arc::new(Meter::new(counts.trials.clone(), Instant::now()));
     let desk = Arc::new(SealerDesk::new(Arc::clone(&meter)));
     let links = Arc::default();
-    let worker = Worker::new(
-        node,
-        ledger,
-        inbox,
-        Arc::clone(&desk),
-        Arc::clone(&events),
-        Arc::clone(&counts),
-        Arc::clone(&links),
-        &settings,
-    );
+    let told = Told {
+        desk: Arc::clone(&desk),
+        events: Arc::clone(&events),
+        counts: Arc::clone(&counts),
+        links: Arc::clone(&links),
+    };
+    let worker = Worker::new(node, ledger, inbox, told, &settings);
     let reader = worker.reader();
     let mut threads = vec![spawn("node", move || worker.run())?];
     threads.extend(spawn_checkers(&checkers, &consensus, &commands)?);

@@ -47,6 +47,14 @@ struct Part {
     reply: oneshot::Sender<Vec<Judgement>>,
 }
 
+/// Whom the node thread tells of what happens.
+pub(super) struct Told {
+    pub(super) desk: Arc<SealerDesk>,
+    pub(super) events: Arc<Events>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) links: Arc<OnceLock<Links>>,
+}
+
 /// All that the node thread owns.
 pub(super) struct Worker {
     node: Node,
@@ -71,12 +79,10 @@ impl Worker {
         node: Node,
         ledger: Ledger,
         inbox: Receiver<Command>,
-        desk: Arc<SealerDesk>,
-        events: Arc<Events>,
-        counts: Arc<Counts>,
-        links: Arc<OnceLock<Links>>,
+        told: Told,
         settings: &NodeSettings,
     ) -> Self {
+        let Told { desk, events, counts, links } = told;
         let rules = node.consensus().rules();
         let mempool_bytes_max = settings.node_config().mempool.bytes_max;
         let node_tip = node.tip().id;

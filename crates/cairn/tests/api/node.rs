@@ -36,6 +36,7 @@ fn command_in(home: &TempDir) -> Command {
         .env("XDG_CONFIG_HOME", home.path().join("config"))
         .env("XDG_DATA_HOME", home.path().join("data"))
         .env("XDG_RUNTIME_DIR", home.path().join("runtime"))
+        .env("CAIRN_P2P_BIND", "127.0.0.1:0")
         .env_remove("CAIRN_NODE");
     command
 }

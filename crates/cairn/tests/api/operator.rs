@@ -161,6 +161,7 @@ fn damaged_news_and_a_damaged_mempool_are_set_aside_and_damaged_blocks_are_not()
         .env("XDG_CONFIG_HOME", home.path().join("config"))
         .env("XDG_DATA_HOME", home.path().join("data"))
         .env("XDG_RUNTIME_DIR", home.path().join("runtime"))
+        .env("CAIRN_P2P_BIND", "127.0.0.1:0")
         .output()
         .unwrap();
     assert!(!refused.status.success());

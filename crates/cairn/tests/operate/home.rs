@@ -34,7 +34,7 @@ impl Home {
         let mut command = Command::new(program);
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
         command.env_clear().env("PATH", path).env("HOME", self.0.path());
-        command.env("XDG_RUNTIME_DIR", self.path("run"));
+        command.env("XDG_RUNTIME_DIR", self.path("run")).env("CAIRN_P2P_BIND", "127.0.0.1:0");
         command.current_dir(self.0.path()).stdin(Stdio::null());
         command
     }

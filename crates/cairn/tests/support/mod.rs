@@ -97,6 +97,7 @@ impl NodeProcess {
             .arg("--api-bind")
             .arg(format!("127.0.0.1:{port}"))
             .env("XDG_RUNTIME_DIR", directory)
+            .env("CAIRN_P2P_BIND", "127.0.0.1:0")
             .env("XDG_CONFIG_HOME", directory)
             .env("XDG_DATA_HOME", directory)
             .stdin(Stdio::null())

@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::{Amount, FeeRate, Height, Timestamp};
+use cairn_core::target::Work;
 use cairn_node::Node;
 use cairn_node::producer::MiningStatus;
 use cairn_node::queries::{MempoolStatus, StateStatus};
@@ -21,6 +22,7 @@ struct Seen {
     tip: BlockId,
     height: Height,
     time: Timestamp,
+    work: Work,
     base_fee: FeeRate,
     supply: Amount,
     state: StateStatus,
@@ -36,6 +38,7 @@ impl Seen {
             tip: tip.id,
             height: tip.header.height,
             time: tip.header.time,
+            work: tip.work,
             base_fee: tip.next_base_fee,
             supply: node.supply(),
             state: node.state_status(),
@@ -68,6 +71,7 @@ pub(in crate::api) async fn status(
         height,
         tip: seen.tip.into(),
         tip_time_ms: seen.time.0,
+        work: seen.work.to_string(),
         finalized_height: None,
         peers: api.node.links().map_or(0, |links| u32::try_from(links.peers().len()).unwrap_or(u32::MAX)),
         sync: render::sync(&seen.sync),
