@@ -245,7 +245,8 @@ fn greet(json: bool) -> Result<(), CliError> {
     for (command, what) in next {
         lines.push(format!("  {}  {}", strong(&format!("{command:<width$}")), faint(what)));
     }
-    if let [_, another, ..] = nodes.as_slice() {
+    if let Some(another) = nodes.iter().find(|node| nodes.first().is_some_and(|first| first.pid != node.pid))
+    {
         lines.push(format!("\nSeveral run here, so say which one is meant: --node {}", another.api));
     }
     lines.push(String::new());

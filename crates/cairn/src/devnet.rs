@@ -2,14 +2,11 @@
 //!
 //! # Provided
 //!
-//! A real node with its own store and interface. Its genesis is marked `devnet` and allocates coins
-//! to the published accounts; the work is small and fixed, so mining costs next to nothing. What it
-//! was made with is remembered: other settings are refused by name, and nothing but a directory that
-//! is marked as a devnet's is ever deleted.
-//!
-//! # Not provided
-//!
-//! Several nodes: there is no network between them yet.
+//! Real nodes in one process, each with its own store, interface and links with the others. The first
+//! one makes the blocks. Their genesis is marked `devnet` and allocates coins to the published accounts;
+//! the work is small and fixed, so mining costs next to nothing. What it was made with is remembered:
+//! other settings are refused by name, and nothing but a directory that is marked as a devnet's is ever
+//! deleted.
 
 mod directory;
 
@@ -17,13 +14,15 @@ pub use directory::{Difference, MARK_FILE};
 
 use crate::api::faucet::Faucet;
 use crate::api::views::{DevnetAccount, DevnetNode, DevnetReady};
-use crate::run::service::{self, Exposure, ServiceError, ServiceSettings};
+use crate::run::links::LinkSettings;
+use crate::run::service::{self, Exposure, Host, Service, ServiceError, ServiceSettings};
 use crate::run::{NodeSettings, Progress};
 use cairn_core::address::AddressPrefix;
 use cairn_core::genesis::{Genesis, GenesisProblems, coins};
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::Amount;
 use cairn_node::MiningMode;
+use cairn_p2p::{PeerAddress, Roles};
 use cairn_store::StoreError;
 use cairn_wallet::{DevelopmentAccount, SigningKey};
 use directory::Kept;
@@ -33,6 +32,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// How many nodes if nothing is said.
+pub const NODES: u32 = 3;
+/// The most nodes.
+pub const NODES_MAX: u32 = 32;
 /// The name of the network.
 pub const NETWORK_NAME: &str = "devnet";
 /// How far above the port base the interfaces lie.
@@ -86,9 +89,9 @@ pub struct DevnetSettings {
 /// A devnet could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum DevnetError {
-    /// There is no network between several nodes yet.
-    #[error("{found} nodes were asked for: this release runs one, networks come with a later one")]
-    SeveralNodes {
+    /// So many nodes do not run.
+    #[error("{found} nodes were asked for, 1 to {NODES_MAX} are possible")]
+    Nodes {
         /// How many were asked for.
         found: u32,
     },
@@ -160,17 +163,17 @@ fn list(differences: &[Difference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Runs a devnet until it is told to stop. `ready` hears when its node answers.
+/// Runs a devnet until it is told to stop. `ready` hears when its nodes answer.
 ///
 /// # Errors
 ///
 /// [`DevnetError`] if it could not be started; nothing was deleted then but by `reset`.
 pub fn run(
     settings: &DevnetSettings,
-    progress: impl FnMut(Progress),
+    mut progress: impl FnMut(Progress),
     ready: impl FnOnce(&DevnetReady),
 ) -> Result<(), DevnetError> {
-    let api_port = check(settings)?;
+    check(settings)?;
     let temporary = settings
         .ephemeral
         .then(tempfile::tempdir)
@@ -178,48 +181,60 @@ pub fn run(
         .map_err(|source| DevnetError::Directory { path: std::env::temp_dir(), source })?;
     let directory = temporary.as_ref().map_or(settings.data_directory.as_path(), |it| it.path());
     // A port that is taken is told before anything is made or deleted.
-    let bind = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), api_port);
-    if api_port != 0 {
-        drop(service::bind(bind)?);
+    for number in 0..settings.nodes.unwrap_or(1) {
+        for address in [api_address(settings, number)?, p2p_address(settings, number)?] {
+            if address.port() != 0 {
+                drop(service::bind(address)?);
+            }
+        }
     }
     let kept = directory::open(directory, settings)?;
-    let node_settings = node_settings(&kept, directory, settings);
-    let identity = *kept.genesis.identity();
-    let service = ServiceSettings {
-        node: node_settings,
-        name: directory::FIRST_NODE.to_owned(),
-        role: "miner".to_owned(),
-        exposure: Exposure::on_loopback(bind),
-        token_directory: directory.to_owned(),
-        faucet: Some(Faucet::new(DevelopmentAccount::Faucet.key(), DECIMALS)),
-        links: None,
-        runtime_directory: settings.runtime_directory.clone(),
-    };
-    let prefix = kept.genesis.rules().prefix().clone();
-    service::run(service, progress, |node| {
-        ready(&DevnetReady {
-            ready: true,
-            network: NETWORK_NAME.to_owned(),
-            identity: identity.into(),
-            nodes: vec![DevnetNode {
-                name: directory::FIRST_NODE.to_owned(),
-                role: "miner".to_owned(),
-                api: node.api.clone(),
-                p2p: None,
-            }],
-            accounts: accounts(&prefix),
-            token_file: node.token_file.display().to_string(),
-            data_dir: directory.display().to_string(),
-        });
-    })?;
+    let mut host = Host::new()?;
+    let mut services: Vec<Service> = Vec::new();
+    for number in 0..kept.nodes {
+        let known = services.iter().flat_map(|service| service.ready().p2p.clone()).collect();
+        let started = service_settings(&kept, directory, settings, number, known)
+            .and_then(|service| Ok(host.start(service, &mut progress)?));
+        match started {
+            Ok(service) => services.push(service),
+            Err(error) => {
+                host.stop(services);
+                return Err(error);
+            }
+        }
+    }
+    ready(&ready_of(&kept, directory, &services));
+    host.run(services);
     drop(kept);
     Ok(())
 }
 
-/// Refuses what this release cannot do; returns the port of the interface.
-fn check(settings: &DevnetSettings) -> Result<u16, DevnetError> {
-    if let Some(found) = settings.nodes.filter(|nodes| *nodes != 1) {
-        return Err(DevnetError::SeveralNodes { found });
+fn ready_of(kept: &Kept, directory: &Path, services: &[Service]) -> DevnetReady {
+    let nodes = (0..).zip(services).map(|(number, service)| {
+        let ready = service.ready();
+        DevnetNode {
+            name: name_of(number),
+            role: role_of(number).to_owned(),
+            api: ready.api.clone(),
+            p2p: ready.p2p.first().map(SocketAddr::to_string),
+        }
+    });
+    let token_file = services.first().map(|service| service.ready().token_file.display().to_string());
+    DevnetReady {
+        ready: true,
+        network: NETWORK_NAME.to_owned(),
+        identity: (*kept.genesis.identity()).into(),
+        nodes: nodes.collect(),
+        accounts: accounts(kept.genesis.rules().prefix()),
+        token_file: token_file.unwrap_or_default(),
+        data_dir: directory.display().to_string(),
+    }
+}
+
+/// Refuses what this release cannot do.
+fn check(settings: &DevnetSettings) -> Result<(), DevnetError> {
+    if let Some(found) = settings.nodes.filter(|nodes| !(1..=NODES_MAX).contains(nodes)) {
+        return Err(DevnetError::Nodes { found });
     }
     if let Some(found) = settings.consensus.as_deref().filter(|mode| !["pow", "pow+permit"].contains(mode)) {
         return Err(DevnetError::Consensus { found: found.to_owned() });
@@ -228,20 +243,74 @@ fn check(settings: &DevnetSettings) -> Result<u16, DevnetError> {
     if let Some(found) = settings.block_time.filter(|time| !in_range(time)) {
         return Err(DevnetError::BlockTime { found });
     }
-    match settings.port_base {
-        0 => Ok(0),
-        base => base.checked_add(API_PORT_OFFSET).ok_or(DevnetError::PortBase { base }),
-    }
+    api_address(settings, settings.nodes.unwrap_or(NODES) - 1).map(drop)
 }
 
-fn node_settings(kept: &Kept, directory: &Path, settings: &DevnetSettings) -> NodeSettings {
-    let key = node_key(directory::FIRST_NODE);
-    let mut node = NodeSettings::new(kept.genesis.clone(), directory.join(directory::FIRST_NODE));
-    node.mining.producer = Some(key.address());
-    node.mining.mode = settings.mine.unwrap_or(MiningMode::Interval);
-    node.miner_key = Some(key);
-    node.sealer_threads = settings.threads;
-    node
+/// Where the interface of a node listens.
+fn api_address(settings: &DevnetSettings, number: u32) -> Result<SocketAddr, DevnetError> {
+    address(settings, u32::from(API_PORT_OFFSET) + number)
+}
+
+/// Where a node meets the others.
+fn p2p_address(settings: &DevnetSettings, number: u32) -> Result<SocketAddr, DevnetError> {
+    address(settings, number)
+}
+
+fn address(settings: &DevnetSettings, offset: u32) -> Result<SocketAddr, DevnetError> {
+    let base = settings.port_base;
+    let port = match base {
+        0 => 0,
+        base => u16::try_from(u32::from(base) + offset).map_err(|_| DevnetError::PortBase { base })?,
+    };
+    Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+}
+
+/// What a node is called.
+fn name_of(number: u32) -> String {
+    format!("n{number}")
+}
+
+/// What a node does: the first makes the blocks. Where the work is next to nothing, two that do would
+/// find theirs at the same time again and again.
+const fn role_of(number: u32) -> &'static str {
+    if number == 0 { "miner" } else { "full" }
+}
+
+/// What a node is started with; it meets those that are `known`.
+fn service_settings(
+    kept: &Kept,
+    directory: &Path,
+    settings: &DevnetSettings,
+    number: u32,
+    known: Vec<SocketAddr>,
+) -> Result<ServiceSettings, DevnetError> {
+    let name = name_of(number);
+    let mut node = NodeSettings::new(kept.genesis.clone(), directory.join(&name));
+    let is_miner = role_of(number) == "miner";
+    if is_miner {
+        let key = node_key(&name);
+        node.mining.producer = Some(key.address());
+        node.mining.mode = settings.mine.unwrap_or(MiningMode::Interval);
+        node.miner_key = Some(key);
+        node.sealer_threads = settings.threads;
+    }
+    let links = LinkSettings {
+        listen: vec![p2p_address(settings, number)?],
+        peers: known.into_iter().map(PeerAddress::of).collect(),
+        name: name.clone(),
+        roles: if is_miner { Roles::FULL.and(Roles::MINER) } else { Roles::FULL },
+        loopback_is_one_host: false,
+    };
+    Ok(ServiceSettings {
+        node,
+        name,
+        role: role_of(number).to_owned(),
+        exposure: Exposure::on_loopback(api_address(settings, number)?),
+        token_directory: directory.to_owned(),
+        faucet: Some(Faucet::new(DevelopmentAccount::Faucet.key(), DECIMALS)),
+        links: Some(links),
+        runtime_directory: settings.runtime_directory.clone(),
+    })
 }
 
 /// The published development accounts with what genesis gives them.
@@ -353,9 +422,13 @@ mod tests {
             reset: false,
             runtime_directory: PathBuf::new(),
         };
-        assert_eq!(check(&settings).unwrap(), 7780);
-        let several = DevnetSettings { nodes: Some(3), ..settings.clone() };
-        assert!(matches!(check(&several), Err(DevnetError::SeveralNodes { found: 3 })));
+        check(&settings).unwrap();
+        assert_eq!(api_address(&settings, 2).unwrap().port(), 7782);
+        assert_eq!(p2p_address(&settings, 2).unwrap().port(), 7702);
+        for found in [0, 33] {
+            let nodes = DevnetSettings { nodes: Some(found), ..settings.clone() };
+            assert!(matches!(check(&nodes), Err(DevnetError::Nodes { .. })));
+        }
         let bft = DevnetSettings { consensus: Some("bft".to_owned()), ..settings.clone() };
         assert!(matches!(check(&bft), Err(DevnetError::Consensus { .. })));
         let at_once = DevnetSettings { block_time: Some(Duration::ZERO), ..settings.clone() };

@@ -158,7 +158,7 @@ fn wrong_usage_is_status_2_whatever_is_wrong() {
         (&["block", "../status"], "bad-block"),
         (&["tx", "abc"], "bad-id"),
         (&["block", "--node", "ftp://x"], "wrong-value"),
-        (&["devnet", "--nodes", "3"], "several-nodes"),
+        (&["devnet", "--nodes", "33"], "wrong-value"),
         (&["devnet", "--validators", "3"], "validators-unsupported"),
         (&["devnet", "--block-time", "soon"], "wrong-value"),
         (&["node", "--role", "light"], "role-unsupported"),

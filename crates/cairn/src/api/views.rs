@@ -827,7 +827,7 @@ pub struct DevnetNode {
     pub role: String,
     /// The address of its HTTP interface.
     pub api: String,
-    /// Where it meets peers; none before there is a network.
+    /// Where it meets the others.
     pub p2p: Option<String>,
 }
 

@@ -91,7 +91,8 @@ pub(crate) fn find_node<'a>(
     match running {
         [] => Err(CliError::unreachable("no-node", "no node runs here, and none was named")
             .help("start one: `cairn devnet`; or say where it is: `--node http://HOST:PORT`")),
-        [node] => {
+        // The nodes of one process are a devnet: the first of them is as good as any.
+        [node, others @ ..] if others.iter().all(|other| other.pid == node.pid) => {
             let url = NodeUrl::parse(&node.api).map_err(|error| {
                 CliError::unreachable("no-node", format!("the register names {}", node.api)).because(&error)
             })?;
@@ -142,9 +143,16 @@ mod tests {
     }
 
     #[test]
+    fn of_a_devnet_the_first_node_is_asked() {
+        let nodes = [running(1), running(2), running(3)];
+        assert_eq!(find_node(None, &nodes).unwrap().0.as_str(), "http://127.0.0.1:1");
+    }
+
+    #[test]
     fn no_node_cannot_be_reached_and_several_must_be_told_apart() {
         assert_eq!(find_node(None, &[]).unwrap_err().exit(), Exit::Unreachable);
-        let error = find_node(None, &[running(1), running(2)]).unwrap_err();
+        let other = RunningNode { pid: 2, ..running(2) };
+        let error = find_node(None, &[running(1), other]).unwrap_err();
         assert_eq!((error.exit(), error.code()), (Exit::Usage, "several-nodes"));
         assert!(error.message().contains("http://127.0.0.1:2"), "{error}");
     }

@@ -37,7 +37,7 @@ const LINE_EVERY: Duration = Duration::from_millis(500);
 
 Then, in another terminal:  cairn send --from alice --to bob --amount 25 --wait")]
 pub(crate) struct Arguments {
-    /// How many nodes; this release runs one.
+    /// How many nodes, 1 to 32 [default: 3].
     #[arg(long, value_name = "N")]
     nodes: Option<u32>,
     /// Who makes blocks: pow or pow+permit [default: pow].
@@ -61,7 +61,8 @@ pub(crate) struct Arguments {
     /// Where everything is kept; left out, the directory of the network `devnet`.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     data_dir: Option<PathBuf>,
-    /// Ports are counted from here: the HTTP interface is 80 above; 0 asks the system for one.
+    /// Ports are counted from here: node i meets the others at this one + i, and its HTTP interface is 80
+    /// above that; 0 asks the system for them.
     #[arg(long, value_name = "PORT", default_value_t = PORT_BASE)]
     port_base: u16,
     /// Keep nothing: begin anew, and leave nothing behind.
@@ -128,10 +129,18 @@ fn welcome(ready: &DevnetReady, ephemeral: bool, is_manual: bool) {
     facts.add("identity", ready.identity.to_string());
     facts.add("chain", &ready.data_dir);
     facts.add("kept", if ephemeral { "no" } else { "yes; `cairn devnet --reset` begins anew" });
-    for node in &ready.nodes {
-        facts.styled("interface", Style::Name, &node.api);
-    }
     facts.print();
+    output::print_line("");
+    let mut table = Table::new(&[left("node"), left("role"), whole("interface"), whole("meets others at")]);
+    for node in &ready.nodes {
+        table.row([
+            (Style::Strong, node.name.clone()),
+            (Style::Plain, node.role.clone()),
+            (Style::Name, node.api.clone()),
+            (Style::Plain, node.p2p.clone().unwrap_or_default()),
+        ]);
+    }
+    table.print();
     output::print_line("");
     let mut table = Table::new(&[left("account"), right("coins at the start"), whole("address")]);
     for account in &ready.accounts {
@@ -200,7 +209,7 @@ fn cannot_start(error: &DevnetError, settings: &DevnetSettings) -> CliError {
     let usage = |code| CliError::usage(code, error.to_string());
     let failure = |code| CliError::failed(code, error.to_string());
     match error {
-        DevnetError::SeveralNodes { .. } => usage("several-nodes").help("leave --nodes out"),
+        DevnetError::Nodes { .. } => usage("wrong-value").help("leave --nodes out for three"),
         DevnetError::Consensus { .. } => usage("mode-unsupported"),
         DevnetError::BlockTime { .. } => usage("wrong-value"),
         DevnetError::PortBase { .. } => usage("wrong-value").help("the highest port base is 65455"),

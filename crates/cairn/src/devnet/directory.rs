@@ -1,6 +1,8 @@
 //! The directory of a devnet: its mark, its genesis, and the lock that keeps others out.
 
-use super::{BLOCK_TIME, CONSENSUS, DevnetError, DevnetSettings, genesis_text, has_identity, now_ms};
+use super::{
+    BLOCK_TIME, CONSENSUS, DevnetError, DevnetSettings, NODES, NODES_MAX, genesis_text, has_identity, now_ms,
+};
 use crate::api::views::Hash;
 use cairn_core::genesis::Genesis;
 use cairn_store::backend::RealDisk;
@@ -56,6 +58,7 @@ impl fmt::Display for Difference {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) genesis: Genesis,
+    pub(super) nodes: u32,
     /// Keeps other processes out while it lives.
     _lock: RealDisk,
 }
@@ -92,13 +95,13 @@ fn create(directory: &Path, settings: &DevnetSettings, lock: RealDisk) -> Result
     let mark = Mark {
         format: FORMAT,
         identity: (*genesis.identity()).into(),
-        nodes: 1,
+        nodes: settings.nodes.unwrap_or(NODES),
         consensus: consensus.to_owned(),
         block_time_ms: millis(block_time),
     };
     let text = serde_json::to_vec_pretty(&mark).expect("a mark has texts and numbers only");
     write_whole(&directory.join(MARK_FILE), &text)?;
-    Ok(Kept { genesis, _lock: lock })
+    Ok(Kept { genesis, nodes: mark.nodes, _lock: lock })
 }
 
 /// Reads genesis and mark, and compares the settings.
@@ -106,7 +109,7 @@ fn reopen(directory: &Path, settings: &DevnetSettings, lock: RealDisk) -> Result
     let path = directory.join(MARK_FILE);
     let mark: Mark =
         serde_json::from_str(&read_text(&path)?).map_err(|_| DevnetError::Mark { path: path.clone() })?;
-    if mark.format != FORMAT {
+    if mark.format != FORMAT || !(1..=NODES_MAX).contains(&mark.nodes) {
         return Err(DevnetError::Mark { path });
     }
     let differences = compare(&mark, settings);
@@ -119,7 +122,7 @@ fn reopen(directory: &Path, settings: &DevnetSettings, lock: RealDisk) -> Result
     if !has_identity(&genesis, &mark.identity.into()) {
         return Err(DevnetError::Mark { path: genesis_path });
     }
-    Ok(Kept { genesis, _lock: lock })
+    Ok(Kept { genesis, nodes: mark.nodes, _lock: lock })
 }
 
 /// The settings that are asked for and differ.

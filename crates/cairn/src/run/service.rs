@@ -1,4 +1,4 @@
-//! A node with its interface, from start to stop: what `cairn node` and `cairn devnet` have in common.
+//! Nodes with their interfaces, from start to stop: what `cairn node` and `cairn devnet` have in common.
 
 use super::links::{LinkError, LinkSettings, Links};
 use super::supervisor::Supervisor;
@@ -11,6 +11,7 @@ use crate::api::tls::{Identity, TlsError};
 use crate::api::views::Status;
 use crate::api::{self, ApiSettings};
 use crate::paths::{Registered, RunningNode, register};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -108,6 +109,30 @@ fn url(scheme: Scheme, address: SocketAddr) -> String {
     format!("{}{}", scheme.prefix(), SocketAddr::new(ip, address.port()))
 }
 
+/// What the nodes of one process share: the threads that answer requests, and the word to stop.
+#[derive(Debug)]
+pub struct Host {
+    runtime: Runtime,
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+    supervisor: Option<Arc<Supervisor>>,
+    /// The token of each directory that has one.
+    tokens: BTreeMap<PathBuf, Token>,
+}
+
+/// A node that runs with its interface.
+#[derive(Debug)]
+pub struct Service {
+    running: Running,
+    links: Option<Links>,
+    server: tokio::task::JoinHandle<()>,
+    /// The entry in the register of running nodes, which goes with it.
+    _registered: Registered,
+    ready: Ready,
+    name: String,
+    started: Instant,
+}
+
 /// A node that is ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready {
@@ -119,6 +144,8 @@ pub struct Ready {
     pub token_file: PathBuf,
     /// By what its certificate is known; none where it speaks plain HTTP.
     pub fingerprint: Option<String>,
+    /// Where it accepts connections of other nodes.
+    pub p2p: Vec<SocketAddr>,
 }
 
 /// A node could not be started with its interface.
@@ -218,96 +245,163 @@ pub fn run(
     progress: impl FnMut(Progress),
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServiceError> {
-    let ServiceSettings { node, name, role, exposure, token_directory, faucet, links, runtime_directory } =
-        settings;
-    let address = exposure.bind;
-    let listener = bind(address)?;
-    let address = listener.local_addr().map_err(|source| ServiceError::Bind { address, source })?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServiceError::Threads)?;
-    let (stop, stopped) = watch::channel(false);
-    watch_signals(&runtime, stop.clone()).map_err(ServiceError::Threads)?;
+    let mut host = Host::new()?;
+    let service = host.start(settings, progress)?;
+    ready(service.ready());
+    host.run(vec![service]);
+    Ok(())
+}
 
-    let supervisor = Supervisor::of_process().map(Arc::new);
-    let started = Instant::now();
-    let directory = node.directory.clone();
-    let running = Running::start(node, progress)?;
-    let mut stopping = Instant::now();
-    let links = match links {
-        Some(links) => match runtime.block_on(Links::start(running.handle().clone(), &directory, links)) {
-            Ok(links) => Some(links),
+impl Host {
+    /// Threads that answer requests, and an ear for signals: SIGINT and SIGTERM stop the nodes, a second one
+    /// ends the program at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Threads`].
+    pub fn new() -> Result<Self, ServiceError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(ServiceError::Threads)?;
+        let (stop, stopped) = watch::channel(false);
+        watch_signals(&runtime, stop.clone()).map_err(ServiceError::Threads)?;
+        let supervisor = Supervisor::of_process().map(Arc::new);
+        Ok(Self { runtime, stop, stopped, supervisor, tokens: BTreeMap::new() })
+    }
+
+    /// Starts a node; when this returns, its interface answers.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`]; then nothing of it runs.
+    pub fn start(
+        &mut self,
+        settings: ServiceSettings,
+        progress: impl FnMut(Progress),
+    ) -> Result<Service, ServiceError> {
+        let ServiceSettings { node, name, role, exposure, token_directory, faucet, links, runtime_directory } =
+            settings;
+        let listener = bind(exposure.bind)?;
+        let address =
+            listener.local_addr().map_err(|source| ServiceError::Bind { address: exposure.bind, source })?;
+        let started = Instant::now();
+        let directory = node.directory.clone();
+        let running = Running::start(node, progress)?;
+        let opened = self.token(&token_directory).map_err(ServiceError::from).and_then(|token| {
+            let access = exposure.access(address, &token, &token_directory)?;
+            let scheme = if access.identity.is_some() { Scheme::Tls } else { Scheme::Plain };
+            let mut ready = Ready {
+                address,
+                api: url(scheme, address),
+                token_file: token_directory.join(TOKEN_FILE),
+                fingerprint: access.identity.as_ref().map(|identity| identity.fingerprint().to_string()),
+                p2p: Vec::new(),
+            };
+            let handle = running.handle();
+            tell_start(handle, &directory, address, &name, &role);
+            let registered = register(&runtime_directory, &record_of(handle, &name, &directory, &ready))
+                .map_err(|source| ServiceError::Register { path: runtime_directory, source })?;
+            let listener = {
+                let _entered = self.runtime.enter();
+                tokio::net::TcpListener::from_std(listener)
+                    .map_err(|source| ServiceError::Bind { address, source })?
+            };
+            let links = links
+                .map(|links| self.runtime.block_on(Links::start(handle.clone(), &directory, links)))
+                .transpose()?;
+            ready.p2p = links.as_ref().map_or_else(Vec::new, |links| links.listening().to_vec());
+            let stop = self.stop.clone();
+            let settings =
+                ApiSettings { node: handle.clone(), name: name.clone(), role, token, access, faucet, stop };
+            let server = self.runtime.spawn(api::serve(listener, settings));
+            Ok((links, server, registered, ready))
+        });
+        match opened {
+            Ok((links, server, registered, ready)) => {
+                Ok(Service { running, links, server, _registered: registered, ready, name, started })
+            }
             Err(error) => {
                 running.stop();
-                return Err(error.into());
+                Err(error)
             }
-        },
-        None => None,
-    };
-    let result = Token::create(&token_directory).map_err(ServiceError::from).and_then(|token| {
-        let access = exposure.access(address, &token, &token_directory)?;
-        let scheme = if access.identity.is_some() { Scheme::Tls } else { Scheme::Plain };
-        let fingerprint = access.identity.as_ref().map(|identity| identity.fingerprint().to_string());
-        let handle = running.handle().clone();
-        let network = handle.genesis().section().network.name.clone();
-        let identity = handle.genesis().identity().to_string();
-        let ready_node = Ready {
-            address,
-            api: url(scheme, address),
-            token_file: token_directory.join(TOKEN_FILE),
-            fingerprint,
-        };
-        tell_start(&handle, &directory, address, &name, &role);
-        let record = RunningNode {
-            pid: std::process::id(),
-            name: name.clone(),
-            api: ready_node.api.clone(),
-            network,
-            identity,
-            data_dir: directory,
-            token_file: ready_node.token_file.clone(),
-            fingerprint: ready_node.fingerprint.clone(),
-        };
-        let settings = ApiSettings { node: handle.clone(), name, role, token, access, faucet, stop };
-        let registered: Registered = register(&runtime_directory, &record)
-            .map_err(|source| ServiceError::Register { path: runtime_directory, source })?;
-        let listener = {
-            let _entered = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)
-                .map_err(|source| ServiceError::Bind { address, source })?
-        };
-        let server = runtime.spawn(api::serve(listener, settings));
-        ready(&ready_node);
-        if let Some(supervisor) = &supervisor {
-            let height = handle.reader().tip();
-            supervisor.tell_ready(&format!("{} at height {height}, {address}", record.network));
-            let supervisor = Arc::clone(supervisor);
-            runtime.spawn(async move { supervisor.tell_alive(handle).await });
         }
-        runtime.block_on(async {
-            let mut stopped = stopped;
-            let _ = stopped.wait_for(|stop| *stop).await;
-            stopping = Instant::now();
-            if let Some(supervisor) = &supervisor {
-                supervisor.tell_stopping();
-            }
-            if let Some(links) = &links {
-                links.stop().await;
-            }
-            // A server that panicked has nothing left to finish.
-            let _ = server.await;
-        });
-        drop(registered);
-        Token::remove(&token_directory);
-        Ok(())
-    });
-    let reader = running.handle().reader().clone();
-    running.stop();
-    runtime.shutdown_background();
-    if result.is_ok() {
-        let took_ms = u64::try_from(stopping.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(height = reader.tip().0, up_s = started.elapsed().as_secs(), took_ms, "node stopped");
     }
-    result
+
+    /// Runs nodes until they are told to stop.
+    pub fn run(self, services: Vec<Service>) {
+        if let (Some(supervisor), Some(first)) = (&self.supervisor, services.first()) {
+            let handle = first.running.handle().clone();
+            let network = &handle.genesis().section().network.name;
+            let height = handle.reader().tip();
+            supervisor.tell_ready(&format!("{network} at height {height}, {}", first.ready.address));
+            let supervisor = Arc::clone(supervisor);
+            self.runtime.spawn(async move { supervisor.tell_alive(handle).await });
+        }
+        let mut stopped = self.stopped.clone();
+        self.runtime.block_on(async {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        });
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.tell_stopping();
+        }
+        self.stop(services);
+    }
+
+    /// Stops nodes, the last first.
+    pub fn stop(self, services: Vec<Service>) {
+        self.stop.send_replace(true);
+        for service in services.into_iter().rev() {
+            let stopping = Instant::now();
+            self.runtime.block_on(async {
+                if let Some(links) = &service.links {
+                    links.stop().await;
+                }
+                // A server that panicked has nothing left to finish.
+                let _ = service.server.await;
+            });
+            let reader = service.running.handle().reader().clone();
+            service.running.stop();
+            let took_ms = u64::try_from(stopping.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let up_s = service.started.elapsed().as_secs();
+            tracing::info!(name = service.name, height = reader.tip().0, up_s, took_ms, "node stopped");
+        }
+        for directory in self.tokens.keys() {
+            Token::remove(directory);
+        }
+        self.runtime.shutdown_background();
+    }
+
+    /// The token of a directory, which the nodes that have it share.
+    fn token(&mut self, directory: &Path) -> Result<Token, TokenError> {
+        if let Some(token) = self.tokens.get(directory) {
+            return Ok(token.clone());
+        }
+        let token = Token::create(directory)?;
+        self.tokens.insert(directory.to_owned(), token.clone());
+        Ok(token)
+    }
+}
+
+impl Service {
+    /// Where it can be reached.
+    pub const fn ready(&self) -> &Ready {
+        &self.ready
+    }
+}
+
+/// What the register of running nodes says about a node.
+fn record_of(node: &NodeHandle, name: &str, directory: &Path, ready: &Ready) -> RunningNode {
+    RunningNode {
+        pid: std::process::id(),
+        name: name.to_owned(),
+        api: ready.api.clone(),
+        network: node.genesis().section().network.name.clone(),
+        identity: node.genesis().identity().to_string(),
+        data_dir: directory.to_owned(),
+        token_file: ready.token_file.clone(),
+        fingerprint: ready.fingerprint.clone(),
+    }
 }
 
 /// The first line of the log: which node this is, and where it stands.
