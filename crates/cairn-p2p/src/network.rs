@@ -309,6 +309,14 @@ impl Network {
         }
     }
 
+    /// Remembers that a peer has a block of this height, for [`peers`](Self::peers).
+    pub fn note_height(&self, peer: PeerNumber, height: u64) {
+        if let Some(peer) = self.shared.peer(peer) {
+            let mut state = peer.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.0 = state.0.max(height);
+        }
+    }
+
     /// Asks a peer which nodes it knows; it answers once a link, with an `Addresses`.
     pub fn ask_addresses(&self, peer: PeerNumber) {
         if let Some(peer) = self.shared.peer(peer)

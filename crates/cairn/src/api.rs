@@ -103,7 +103,9 @@ struct Description;
 fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(routes::status::status))
-        .routes(routes!(routes::status::peers))
+        .routes(routes!(routes::peers::list, routes::peers::change))
+        .routes(routes!(routes::peers::kept))
+        .routes(routes!(routes::peers::bans))
         .routes(routes!(routes::blocks::list))
         .routes(routes!(routes::blocks::one))
         .routes(routes!(routes::blocks::raw))

@@ -16,6 +16,7 @@ mod mempool;
 mod mine;
 mod network;
 mod node;
+mod peers;
 mod send;
 mod serving;
 mod settings;
@@ -96,6 +97,8 @@ enum Command {
     Block(block::Arguments),
     /// Show what waits for a block, and why.
     Mempool(mempool::Arguments),
+    /// Show the nodes that a node talks to; add, remove, ban.
+    Peers(peers::Arguments),
     /// Make blocks now, or say when and with how many threads they are made.
     Mine(mine::Arguments),
     /// Send many transactions and measure how fast they are confirmed.
@@ -163,6 +166,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Account(arguments) => account::run(&arguments, &context),
         Command::Block(arguments) => block::run(&arguments, &context),
         Command::Mempool(arguments) => mempool::run(&arguments, &context),
+        Command::Peers(arguments) => peers::run(arguments, &context),
         Command::Mine(arguments) => mine::run(&arguments, &context),
         Command::Load(arguments) => load::run(&arguments, &context),
         Command::Verify(arguments) => verify::run(arguments, context),

@@ -107,6 +107,22 @@ pub fn register(runtime: &Path, node: &RunningNode) -> io::Result<Registered> {
     Ok(Registered { file })
 }
 
+/// Writes a file so that it is there whole or as it was before, and only this user can read it; it is on
+/// the disk when this returns.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let unfinished = path.with_extension("new");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    match path.parent() {
+        Some(directory) => fs::File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
 /// All nodes of the register whose process lives, ordered by network and name.
 pub fn running_nodes(runtime: &Path) -> Vec<RunningNode> {
     let Ok(entries) = fs::read_dir(runtime) else {

@@ -46,6 +46,8 @@ pub enum Event {
     Left {
         /// Its number.
         peer: PeerNumber,
+        /// Who it was.
+        node: NodeId,
         /// Why.
         reason: LeaveReason,
     },

@@ -243,7 +243,7 @@ impl Shared {
             table.links.remove(&peer.key);
             table.peers.remove(&peer.number);
         }
-        self.tell(Event::Left { peer: peer.number, reason }).await;
+        self.tell(Event::Left { peer: peer.number, node: peer.node, reason }).await;
         self.changed.notify_waiters();
     }
 

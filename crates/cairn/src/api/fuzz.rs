@@ -11,9 +11,10 @@ use crate::api::input::{
     transaction_id,
 };
 use crate::api::routes::accounts::cursor;
+use crate::api::routes::peers::Change;
 use crate::api::views::{
     AccountQuery, BlockQuery, BlocksQuery, EventsQuery, FaucetRequest, HistoryQuery, LogRequest,
-    MempoolQuery, MineRequest, SignedTransaction, parse_number,
+    MempoolQuery, MineRequest, PeersRequest, SignedTransaction, parse_number,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use cairn_core::address::AddressPrefix;
@@ -28,7 +29,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by name.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     ("query_blocks", reads_query::<BlocksQuery>),
     ("query_block", reads_query::<BlockQuery>),
     ("query_account", reads_query::<AccountQuery>),
@@ -44,6 +45,7 @@ pub const TARGETS: [Target; 19] = [
     ("body_faucet", reads_json::<FaucetRequest>),
     ("body_mine", reads_json::<MineRequest>),
     ("body_log", reads_json::<LogRequest>),
+    ("body_peers", body_peers),
     ("submission_json", |bytes| reads_submission(Form::Json, bytes)),
     ("submission_bytes", |bytes| reads_submission(Form::Octets, bytes)),
     ("header_kind", header_kind),
@@ -67,6 +69,15 @@ fn reads_json<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8])
             assert_eq!(again, value);
         }
         Err(error) => check_refusal(&error),
+    }
+}
+
+fn body_peers(bytes: &[u8]) {
+    reads_json::<PeersRequest>(bytes);
+    if let Ok(request) = parse_json(bytes)
+        && let Err(error) = Change::read(&request)
+    {
+        check_refusal(&error);
     }
 }
 

@@ -700,6 +700,60 @@ pub struct PeerView {
     pub bytes_out: u64,
 }
 
+/// A node to which a link is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeptPeerView {
+    /// Where it is: `HOST:PORT`, or `ID@HOST:PORT`.
+    #[schema(example = "192.0.2.1:7700")]
+    pub address: String,
+    /// Whether it is connected now.
+    pub connected: bool,
+    /// How often in a row it could not be reached.
+    pub failures: u32,
+    /// Why, the last time; none if it was reached.
+    pub last_failure: Option<String>,
+}
+
+/// A ban.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BanView {
+    /// Who is banned: a peer id, or an IP address, which for IPv6 stands for its /64.
+    #[schema(example = "192.0.2.7")]
+    pub who: String,
+    /// When it ends, in milliseconds since 1970.
+    pub until_ms: u64,
+}
+
+/// Tells a node whom to meet: exactly one of `add`, `remove`, `ban` and `unban`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PeersRequest {
+    /// Keep a link to this node from now on: `HOST:PORT`, or `ID@HOST:PORT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add: Option<String>,
+    /// Keep none to this one any more, and end it; a peer id ends the link alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove: Option<String>,
+    /// Ban a node by its peer id, or a machine by its IP address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ban: Option<String>,
+    /// Lift a ban.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unban: Option<String>,
+    /// How long a ban lasts, in seconds: 86,400 if nothing is said, at most 315,360,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+/// Whom a node is told to meet, after a [`PeersRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PeersAnswer {
+    /// Nodes to which a link is kept.
+    pub kept: Vec<KeptPeerView>,
+    /// Who is banned.
+    pub bans: Vec<BanView>,
+}
+
 /// News, as the `data` of a server-sent event; the event's name is the tag `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]

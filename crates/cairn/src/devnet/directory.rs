@@ -4,6 +4,7 @@ use super::{
     BLOCK_TIME, CONSENSUS, DevnetError, DevnetSettings, NODES, NODES_MAX, genesis_text, has_identity, now_ms,
 };
 use crate::api::views::Hash;
+use crate::paths::replace_file;
 use cairn_core::genesis::Genesis;
 use cairn_store::backend::RealDisk;
 use serde::{Deserialize, Serialize};
@@ -91,7 +92,7 @@ fn create(directory: &Path, settings: &DevnetSettings, lock: RealDisk) -> Result
     let text = genesis_text(consensus, block_time, now_ms());
     let genesis =
         Genesis::from_toml(&text).map_err(|source| DevnetError::Genesis { path: path.clone(), source })?;
-    write_whole(&path, genesis.to_toml().as_bytes())?;
+    replace_file(&path, genesis.to_toml().as_bytes()).map_err(fail(&path))?;
     let mark = Mark {
         format: FORMAT,
         identity: (*genesis.identity()).into(),
@@ -100,7 +101,8 @@ fn create(directory: &Path, settings: &DevnetSettings, lock: RealDisk) -> Result
         block_time_ms: millis(block_time),
     };
     let text = serde_json::to_vec_pretty(&mark).expect("a mark has texts and numbers only");
-    write_whole(&directory.join(MARK_FILE), &text)?;
+    let path = directory.join(MARK_FILE);
+    replace_file(&path, &text).map_err(fail(&path))?;
     Ok(Kept { genesis, nodes: mark.nodes, _lock: lock })
 }
 
@@ -176,14 +178,6 @@ fn remove_contents(directory: &Path) -> Result<(), DevnetError> {
     }
     let mark = directory.join(MARK_FILE);
     fs::remove_file(&mark).map_err(fail(&mark))
-}
-
-/// Writes a file so that it is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DevnetError> {
-    let unfinished = path.with_extension("new");
-    fs::write(&unfinished, bytes).map_err(fail(&unfinished))?;
-    fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(fail(&unfinished))?;
-    fs::rename(&unfinished, path).map_err(fail(path))
 }
 
 fn read_text(path: &Path) -> Result<String, DevnetError> {

@@ -15,8 +15,10 @@
 mod answers;
 mod dialer;
 mod events;
+mod orders;
 
-pub use dialer::PEERS_MAX;
+pub use dialer::{Kept, PEERS_MAX};
+pub use orders::{Who, WhoError};
 
 use super::checkers::{Body, Checkers, OfPeer};
 use super::{Command, NodeHandle};
@@ -27,10 +29,11 @@ use cairn_node::peers::{AskId, JudgedFor, Offence, PeerEffect, PeerInput};
 use cairn_node::queries::Tip;
 use cairn_node::wire::{BULK_TAGS, Message, PEER_TAGS};
 use cairn_p2p::{
-    Credit, Frame, KeyFileError, Limits, Network, NodeKey, PeerAddress, PeerInfo, PeerNumber, Place,
-    Priority, Rate, RequestNumber, Roles, Settings, StartError, Tag, TagRule, Tags,
+    Ban, Bye, ByeCode, Credit, Frame, KeyFileError, Limits, Network, NodeId, NodeKey, PeerAddress, PeerInfo,
+    PeerNumber, Place, Priority, Rate, RequestNumber, Roles, Settings, StartError, Tag, TagRule, Tags,
 };
 use dialer::Dialer;
+use orders::Orders;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -81,6 +84,7 @@ struct Inner {
     node: NodeHandle,
     requests: Mutex<Requests>,
     dialer: Dialer,
+    orders: Orders,
 }
 
 /// Requests for blocks that are under way.
@@ -114,17 +118,19 @@ impl Links {
         let path = directory.join(KEY_FILE);
         let key = NodeKey::load_or_create(&path).map_err(|source| LinkError::Key { path, source })?;
         let identity = node.genesis().identity().0;
+        let (orders, bans) = Orders::load(directory);
         let (network, events) = Network::start(Settings {
             name: settings.name,
             roles: settings.roles,
             listen: settings.listen,
             tags: tags(),
+            bans,
             limits: Limits { loopback_is_one_host: settings.loopback_is_one_host, ..Limits::default() },
             ..Settings::new(key, identity)
         })
         .await?;
-        let dialer = Dialer::new(settings.peers);
-        let inner = Inner { network, node: node.clone(), requests: Mutex::default(), dialer };
+        let dialer = Dialer::new(settings.peers.into_iter().chain(orders.added()));
+        let inner = Inner { network, node: node.clone(), requests: Mutex::default(), dialer, orders };
         let links = Self(Arc::new(inner));
         links.note_tip_of(&node).await;
         node.attach(links.clone());
@@ -153,19 +159,70 @@ impl Links {
         self.0.network.peers()
     }
 
-    /// Keeps a link to a node from now on; false if it does already, or if there are too many.
+    /// Keeps a link to a node from now on, also after a restart; false if it does already, or if there are
+    /// too many.
     pub fn add(&self, address: PeerAddress) -> bool {
-        self.0.dialer.add(address)
+        let is_new = self.0.dialer.add(address.clone());
+        if is_new {
+            self.0.orders.add(address);
+            self.save();
+        }
+        is_new
     }
 
     /// Keeps no link to a node any more, and ends the one there is; false if none was kept.
     pub fn remove(&self, address: &PeerAddress) -> bool {
-        self.0.dialer.remove(address)
+        let was_kept = self.0.dialer.remove(address);
+        if was_kept {
+            self.0.orders.remove(address);
+            self.save();
+        }
+        let peers = self.0.network.peers();
+        let meant = peers.iter().filter(|peer| peer.dialled.as_ref() == Some(address));
+        meant.for_each(|peer| self.send_away(peer.number));
+        was_kept
+    }
+
+    /// Ends the links of a node; false if there is none. It may come again.
+    pub fn disconnect(&self, node: NodeId) -> bool {
+        let peers = self.0.network.peers();
+        let mut meant = peers.iter().filter(|peer| peer.node == node).peekable();
+        let is_there = meant.peek().is_some();
+        meant.for_each(|peer| self.send_away(peer.number));
+        is_there
+    }
+
+    fn send_away(&self, peer: PeerNumber) {
+        self.0.network.disconnect(peer, Bye::new(ByeCode::Operator, "the operator wants it"));
     }
 
     /// Nodes to which a link is kept.
-    pub fn kept(&self) -> Vec<PeerAddress> {
-        self.0.dialer.kept()
+    pub fn kept(&self) -> Vec<Kept> {
+        self.0.dialer.kept(&self.0.network.peers())
+    }
+
+    /// Bans for so many seconds, and ends the links that this is against. It outlives the program.
+    pub fn ban(&self, who: Who, seconds: u64) {
+        let until_ms = super::worker::now().0.saturating_add(seconds.saturating_mul(1_000));
+        self.0.network.ban(Ban { who: who.0, until_ms });
+        self.save();
+    }
+
+    /// Lifts a ban; whether there was one.
+    pub fn unban(&self, who: Who) -> bool {
+        let was_banned = self.0.network.unban(who.0);
+        self.save();
+        was_banned
+    }
+
+    /// Who is banned, and until when in milliseconds since 1970.
+    pub fn bans(&self) -> Vec<(Who, u64)> {
+        self.0.network.bans().into_iter().map(|ban| (Who(ban.who), ban.until_ms)).collect()
+    }
+
+    fn save(&self) {
+        // A file and a sync of the disk: others go on meanwhile.
+        tokio::task::block_in_place(|| self.0.orders.save(&self.0.network.bans()));
     }
 
     /// Greetings say from now on that the node is so far.
@@ -185,7 +242,9 @@ impl Links {
         match effect {
             PeerEffect::Send(message) => {
                 // Whoever takes nothing is given up by the link; what was for him is asked for elsewhere.
-                let _ = self.0.network.send(number, frame_of(&message), priority_of(&message));
+                let frame = frame_of(&message);
+                trace("to", number, &frame);
+                let _ = self.0.network.send(number, frame, priority_of(&message));
             }
             PeerEffect::Judge { purpose, transactions } => self.judge(peer, purpose, transactions),
             PeerEffect::Ask { ask, blocks } => self.ask(peer, ask, blocks),
@@ -276,6 +335,14 @@ impl Links {
     fn checkers(&self) -> &Checkers {
         self.0.node.checkers()
     }
+}
+
+/// The target of the log under which every message is told: `cairn log cairn::messages=debug`.
+const MESSAGES: &str = "cairn::messages";
+
+/// Tells of a message, for who wants to see how nodes talk.
+fn trace(way: &'static str, peer: PeerNumber, frame: &Frame) {
+    tracing::debug!(target: MESSAGES, way, %peer, tag = %frame.tag, bytes = frame.body.len(), "message");
 }
 
 /// A message as a frame.

@@ -1,12 +1,17 @@
 //! What the node says, in the words of the interface.
 
 use super::Counts;
+use crate::api::render::sync;
 use crate::api::views::{EventView, TransactionState};
 use cairn_core::address::AddressPrefix;
 use cairn_node::Event;
 use cairn_node::chain::BlockRefusal;
 use cairn_node::mempool::DropReason;
+use cairn_node::sync::{SyncState, SyncStatus};
+use std::time::{Duration, Instant};
 
+/// The time between two news about a node that catches up.
+const SYNC_NEWS_TIME: Duration = Duration::from_secs(1);
 /// The most ids of blocks that one event names.
 const IDS_MAX: usize = 1_000;
 
@@ -69,6 +74,36 @@ pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: 
     }
 }
 
+/// When to tell how far the node is: whenever it does something else, and once a second while it catches up.
+#[derive(Debug, Default)]
+pub(super) struct SyncNews {
+    told: Option<(SyncState, Instant)>,
+}
+
+impl SyncNews {
+    /// What is to be told of how far the node is now.
+    pub(super) fn look(&mut self, status: SyncStatus, now: Instant) -> Option<EventView> {
+        let is_synced = matches!(status.state, SyncState::Alone | SyncState::Following);
+        // Whether there are peers is other news.
+        let state = if is_synced { SyncState::Following } else { status.state };
+        // A node begins with what it has.
+        let (told, at) = self.told.unwrap_or((SyncState::Following, now));
+        if told == state && (is_synced || now.duration_since(at) < SYNC_NEWS_TIME) {
+            return None;
+        }
+        self.told = Some((state, now));
+        let (height, target) = (status.height.0, status.target.0);
+        match status.state {
+            SyncState::Alone | SyncState::Following => tracing::info!(height, "synced"),
+            SyncState::Headers => {
+                tracing::info!(height, target, "a peer has a better chain: its headers are coming")
+            }
+            SyncState::Blocks => tracing::info!(height, target, "blocks of a better chain are coming"),
+        }
+        Some(EventView::Sync { sync: sync(&status) })
+    }
+}
+
 /// The name of a reason, which never changes its meaning.
 const fn name_of(reason: &DropReason) -> &'static str {
     match reason {
@@ -78,5 +113,32 @@ const fn name_of(reason: &DropReason) -> &'static str {
         DropReason::NonceUsed { .. } => "nonce-used",
         DropReason::BeyondGap { .. } => "beyond-gap",
         DropReason::TooManyFromSender => "too-many-from-sender",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_core::numbers::Height;
+
+    #[test]
+    fn a_node_that_catches_up_tells_so_at_most_once_a_second() {
+        let mut news = SyncNews::default();
+        let start = Instant::now();
+        let status =
+            |state, height| SyncStatus { state, height: Height(height), target: Height(9), peers: 1 };
+        let mut look = |state, height, ms| {
+            let event = news.look(status(state, height), start + Duration::from_millis(ms))?;
+            let EventView::Sync { sync } = event else { panic!("{event:?}") };
+            Some((sync.state, sync.height))
+        };
+        let told = |state: &str, height| Some((state.to_owned(), height));
+        assert_eq!(look(SyncState::Following, 0, 0), None);
+        assert_eq!(look(SyncState::Headers, 0, 1), told("headers", 0));
+        assert_eq!(look(SyncState::Blocks, 1, 2), told("blocks", 1));
+        assert_eq!(look(SyncState::Blocks, 2, 900), None);
+        assert_eq!(look(SyncState::Blocks, 3, 1_002), told("blocks", 3));
+        assert_eq!(look(SyncState::Following, 9, 1_003), told("synced", 9));
+        assert_eq!(look(SyncState::Following, 10, 9_000), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::journal::Journal;
 use super::links::Links;
+use super::news::SyncNews;
 use super::room::Room;
 use super::sealer::SealerDesk;
 use super::{Ask, Command, Counts, Judgement, NodeSettings, Submission, news};
@@ -66,6 +67,7 @@ pub(super) struct Worker {
     links: Arc<OnceLock<Links>>,
     /// The tip that greetings name.
     told_tip: BlockId,
+    sync_news: SyncNews,
     journal: Journal,
     room: Room,
     waiting: BTreeMap<RequestId, Waiting>,
@@ -99,6 +101,7 @@ impl Worker {
             counts,
             links,
             told_tip: node_tip,
+            sync_news: SyncNews::default(),
             journal,
             room,
             waiting: BTreeMap::new(),
@@ -232,6 +235,7 @@ impl Worker {
             }
         }
         self.tell_tip();
+        news.extend(self.sync_news.look(self.node.sync_status(), Instant::now()));
         self.events.publish(&news)?;
         for (request, outcome) in answers {
             self.answer(request, outcome);

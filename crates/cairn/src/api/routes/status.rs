@@ -4,8 +4,7 @@ use crate::api::Api;
 use crate::api::errors::ApiError;
 use crate::api::input::NoQuery;
 use crate::api::render;
-use crate::api::views::{ErrorBody, FeesView, LimitsView, MempoolSize, MiningView, PeerView, Status};
-use crate::run::links::Links;
+use crate::api::views::{ErrorBody, FeesView, LimitsView, MempoolSize, MiningView, Status};
 use axum::Json;
 use axum::extract::State;
 use cairn_core::hash::BlockId;
@@ -115,13 +114,4 @@ pub(in crate::api) async fn status(
             hash_rate: hashing.rate,
         },
     }))
-}
-
-/// The connected nodes, those that have been there longest first.
-#[utoipa::path(get, path = "/v1/peers", tag = "node", responses(
-    (status = 200, body = [PeerView])
-))]
-pub(in crate::api) async fn peers(State(api): State<Arc<Api>>, _: NoQuery) -> Json<Vec<PeerView>> {
-    let peers = api.node.links().map(Links::peers).unwrap_or_default();
-    Json(peers.iter().map(render::peer).collect())
 }

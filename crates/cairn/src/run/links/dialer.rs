@@ -39,7 +39,7 @@ struct Table {
 }
 
 /// How dialling an address has gone.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Attempts {
     failures: u32,
     next: Option<Instant>,
@@ -47,16 +47,37 @@ struct Attempts {
     under_way: bool,
     /// Who was there last.
     node: Option<NodeId>,
+    /// Why the last attempt came to nothing.
+    why: Option<String>,
+}
+
+/// A node to which a link is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Where it is.
+    pub address: PeerAddress,
+    /// Whether there is a link to it now.
+    pub is_connected: bool,
+    /// How often in a row dialling it has come to nothing.
+    pub failures: u32,
+    /// Why, the last time.
+    pub why: Option<String>,
 }
 
 /// An address that was heard of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     record: AddressRecord,
     attempts: Attempts,
 }
 
 impl Attempts {
+    /// Whether there is a link to the node at an address that is kept.
+    fn is_linked(&self, address: &PeerAddress, peers: &[PeerInfo]) -> bool {
+        let node = self.node.or(address.id);
+        peers.iter().any(|peer| peer.dialled.as_ref() == Some(address) || node == Some(peer.node))
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         !self.under_way && self.next.is_none_or(|next| next <= now)
     }
@@ -70,8 +91,8 @@ impl Attempts {
 }
 
 impl Dialer {
-    pub(super) fn new(peers: Vec<PeerAddress>) -> Self {
-        let kept = peers.into_iter().take(PEERS_MAX).map(|peer| (peer, Attempts::default())).collect();
+    pub(super) fn new(peers: impl Iterator<Item = PeerAddress>) -> Self {
+        let kept = peers.take(PEERS_MAX).map(|peer| (peer, Attempts::default())).collect();
         Self(Mutex::new(Table { kept, known: BTreeMap::new() }))
     }
 
@@ -88,8 +109,15 @@ impl Dialer {
         self.lock().kept.remove(address).is_some()
     }
 
-    pub(super) fn kept(&self) -> Vec<PeerAddress> {
-        self.lock().kept.keys().cloned().collect()
+    pub(super) fn kept(&self, peers: &[PeerInfo]) -> Vec<Kept> {
+        let table = self.lock();
+        let kept = table.kept.iter().map(|(address, attempts)| Kept {
+            address: address.clone(),
+            is_connected: attempts.is_linked(address, peers),
+            failures: attempts.failures,
+            why: attempts.why.clone(),
+        });
+        kept.collect()
     }
 
     /// A dial has led to a link.
@@ -97,7 +125,7 @@ impl Dialer {
         let attempts = Attempts { node: Some(node), ..Attempts::default() };
         let mut table = self.lock();
         if let Some(kept) = table.kept.get_mut(address) {
-            *kept = attempts;
+            *kept = attempts.clone();
         }
         if let Some(known) = socket_of(address).and_then(|socket| table.known.get_mut(&socket)) {
             known.attempts = attempts;
@@ -110,6 +138,7 @@ impl Dialer {
         let mut table = self.lock();
         if let Some(kept) = table.kept.get_mut(address) {
             kept.fail(now);
+            kept.why = Some(why.to_string());
         }
         let Some(socket) = socket_of(address) else { return };
         let is_useless = matches!(why, DialFailure::Myself | DialFailure::OtherNetwork);
@@ -161,12 +190,9 @@ impl Dialer {
     fn due(&self, peers: &[PeerInfo], now: Instant) -> Vec<PeerAddress> {
         let mut table = self.lock();
         let linked: BTreeSet<NodeId> = peers.iter().map(|peer| peer.node).collect();
-        let dialled: BTreeSet<&PeerAddress> = peers.iter().filter_map(|peer| peer.dialled.as_ref()).collect();
         let mut due = Vec::new();
         for (address, attempts) in &mut table.kept {
-            let is_linked = dialled.contains(address)
-                || attempts.node.or(address.id).is_some_and(|node| linked.contains(&node));
-            if !is_linked && attempts.is_due(now) {
+            if !attempts.is_linked(address, peers) && attempts.is_due(now) {
                 attempts.under_way = true;
                 due.push(address.clone());
             }

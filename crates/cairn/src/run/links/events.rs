@@ -1,13 +1,15 @@
 //! Listening to peers: each event goes to whom it concerns.
 
-use super::{Links, answers};
+use super::trace;
+use super::{Links, Who, answers};
+use crate::api::views::EventView;
 use crate::run::{Command, NoAnswer};
 use cairn_core::numbers::Height;
 use cairn_core::target::Work;
 use cairn_node::PeerKey;
 use cairn_node::peers::{PeerInfo, PeerInput, Received, receive};
 use cairn_node::wire::{Message, Tag};
-use cairn_p2p::{Credit, Direction, Event, Events, Frame, Offence, PeerNumber, Roles};
+use cairn_p2p::{Credit, Direction, Event, Events, Frame, NodeId, Offence, PeerNumber, Roles};
 use std::time::Duration;
 
 /// How long to wait before something is handed to a busy node again.
@@ -24,8 +26,9 @@ impl Links {
     async fn take(&self, event: Event) {
         match event {
             Event::Joined { peer, info } => self.join(peer, &info).await,
-            Event::Left { peer, reason } => {
-                tracing::info!(%peer, %reason, "peer left");
+            Event::Left { peer, node, reason } => {
+                tracing::info!(%peer, %node, %reason, "peer left");
+                self.publish(node, false);
                 self.hand(peer, PeerInput::Left, None).await;
             }
             Event::Frame { peer, frame, credit } => self.take_frame(peer, &frame, credit).await,
@@ -54,8 +57,9 @@ impl Links {
             }
             Event::Banned { bans } => {
                 for ban in bans {
-                    tracing::warn!(who = ?ban.who, until_ms = ban.until_ms, "peer banned");
+                    tracing::warn!(who = %Who(ban.who), until_ms = ban.until_ms, "peer banned");
                 }
+                self.save();
             }
         }
     }
@@ -69,6 +73,7 @@ impl Links {
         if let Some(address) = &info.dialled {
             self.0.dialer.note_joined(address, info.node);
         }
+        self.publish(info.node, true);
         if is_outbound {
             self.0.network.ask_addresses(peer);
         }
@@ -79,7 +84,17 @@ impl Links {
         }
     }
 
+    /// Tells those who listen that a peer came or went.
+    fn publish(&self, node: NodeId, connected: bool) {
+        let event = EventView::Peer { id: node.to_string(), connected };
+        // A little file work; the node thread finds and tells of a disk that fails.
+        if let Err(error) = tokio::task::block_in_place(|| self.0.node.events().publish(&[event])) {
+            tracing::debug!(%error, "the news of a peer is lost");
+        }
+    }
+
     async fn take_frame(&self, peer: PeerNumber, frame: &Frame, credit: Credit) {
+        trace("from", peer, frame);
         let message = match message_of(frame) {
             Ok(message) => message,
             Err(error) => {
@@ -90,7 +105,14 @@ impl Links {
         // Two thousand headers take some milliseconds, which others need not wait for.
         let received = tokio::task::block_in_place(|| receive(message, self.0.node.consensus()));
         match received {
-            Ok(Received::Input(input)) => self.hand(peer, input, Some(credit)).await,
+            Ok(Received::Input(input)) => {
+                if let PeerInput::Headers(headers) = &input
+                    && let Some(last) = headers.last()
+                {
+                    self.0.network.note_height(peer, last.header().height.0);
+                }
+                self.hand(peer, input, Some(credit)).await;
+            }
             Ok(Received::Question(question)) => {
                 tokio::spawn(answers::answer(self.clone(), peer, question, credit));
             }
