@@ -1,4 +1,4 @@
-//! How bytes are hashed: SHA-256, one message and many at a time, and the search for work.
+//! Bytes hashed and signatures summed, many at a time; the only unsafe code.
 //!
 //! SHA-256 (FIPS 180-4) works on blocks of 64 bytes; what a hash costs is the number of times a
 //! block is compressed into the state, ⌈(length + 9) / 64⌉ for a message of that many bytes. One
@@ -12,14 +12,19 @@
 //! side by side, the `sha2` crate hashes. All kernels compute the same, and the tests compare each
 //! with that crate.
 //!
+//! A batch of ed25519 signatures is one sum over points of a curve, and [`curve`] decodes and adds
+//! them eight at a time. What the sum is about is the business of `cairn-core`.
+//!
 //! # Where `unsafe` is
 //!
-//! In `lanes/avx512.rs`, `lanes/avx2.rs` and `sha_ni.rs`, for two things only: to use instructions
-//! after the processor was asked for them, and to exchange registers with bytes. That it was asked
-//! is shown by a value which only the asking gives, so nothing here is `unsafe` to call.
+//! In `lanes/avx512.rs`, `lanes/avx2.rs`, `sha_ni.rs`, `curve.rs` and `curve/registers.rs`, for two
+//! things only: to use instructions after the processor was asked for them, and to exchange registers
+//! with memory. That it was asked is shown by a value which only the asking gives, so nothing here is
+//! `unsafe` to call. The arithmetic of the curve itself is safe code.
 
 mod block;
 mod constants;
+pub mod curve;
 mod kernel;
 mod lanes;
 mod many;
