@@ -16,8 +16,9 @@ use super::point::{Affine8, PointRow, Points8};
 use super::registers::{LANES, from_lanes, prefetch, splat, to_narrow_lanes};
 use std::arch::x86_64::*;
 
-/// Bits that the windows cover at least: those of any scalar, and one for the sign.
-const COVERED_BITS: usize = 257;
+/// Bits that the windows cover at least: those of any scalar, one for the sign, and one more, so that a
+/// carry into the last window never leaves it.
+const COVERED_BITS: usize = 258;
 /// The narrowest and the widest window that pay for some number of points.
 const WINDOW_BITS_MIN: usize = 4;
 const WINDOW_BITS_MAX: usize = 11;
@@ -84,8 +85,9 @@ struct Biased([u64; LANES]);
 
 impl Biased {
     fn new(scalar: &[u8; 32], bits: usize) -> Self {
-        // The windows, rounded up to eights, end at bit 257 or later and below bit 512. All halves are
-        // half of what they hold and a little more, which leaves room for any 256 bits and 1 below.
+        // The windows, rounded up to eights, end below bit 512. The last one that counts ends at bit 258
+        // or later: of any 256 bits less than a quarter of what it holds lies in it, and with its half and
+        // a carry from below it does not overflow. So windows after it have the digit 0.
         let mut sum = [0; LANES];
         for window in 0..COVERED_BITS.div_ceil(bits).next_multiple_of(LANES) {
             let bit = window * bits + bits - 1;
@@ -378,6 +380,116 @@ mod tests {
     #[test]
     fn one_crowded_bucket_and_the_widest_scalars_are_summed_right() {
         on_eight_lanes("one_crowded_bucket_and_the_widest_scalars_are_summed_right", check_one_bucket);
+    }
+
+    /// Scalars whose digits are all alike, of windows of so many bits, and others at the ends of their range;
+    /// none is reduced, and carries run through all windows of some.
+    fn hostile_scalars(bits: usize) -> Vec<[u8; 32]> {
+        let of_digits = |first: u64, digit: u64| {
+            let mut scalar = [0_u8; 32];
+            for bit in 0..256 {
+                let window = if bit / bits == 0 { first } else { digit };
+                scalar[bit / 8] |= u8::try_from(window >> (bit % bits) & 1).unwrap() << (bit % 8);
+            }
+            scalar
+        };
+        let half = 1_u64 << (bits - 1);
+        let mut scalars = vec![
+            of_digits(0, 0),
+            of_digits(1, 0),
+            // The smallest and the largest digit, and those beside them.
+            of_digits(half, half),
+            of_digits(half - 1, half - 1),
+            of_digits(half + 1, half + 1),
+            of_digits(2 * half - 1, 2 * half - 1),
+            of_digits(1, 1),
+            // A carry out of the first window, and whether it runs on.
+            of_digits(half, half - 1),
+            of_digits(half, 2 * half - 1),
+            of_digits(half - 1, half),
+        ];
+        // ℓ − 1, (ℓ − 1) / 2 and its neighbour; 2¹²⁸ − 1, 2¹²⁷, 2²⁵⁵.
+        let two = Scalar::from(2_u8);
+        scalars.extend([-Scalar::ONE, -Scalar::ONE * two.invert(), two.invert()].map(|s| s.to_bytes()));
+        scalars.push(Scalar::from(u128::MAX).to_bytes());
+        scalars.push(Scalar::from(1_u128 << 127).to_bytes());
+        let mut top = [0; 32];
+        top[31] = 0x80;
+        scalars.push(top);
+        scalars
+    }
+
+    /// scalar·point for any 256 bits, doubling and adding: points of small order know no reduction.
+    fn times(point: EdwardsPoint, scalar: &[u8; 32]) -> EdwardsPoint {
+        (0..256).rev().fold(EdwardsPoint::default(), |sum, bit| {
+            let sum = sum + sum;
+            if scalar[bit / 8] >> (bit % 8) & 1 == 1 { sum + point } else { sum }
+        })
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn check_hostile() {
+        let special = dalek_points();
+        // Equal points, opposite ones and those of small order meet in the same bucket.
+        let theirs: Vec<EdwardsPoint> =
+            [0, 1, 9, 9, 10, 4, 9, 10, 10, 11, 1, 25].map(|index| special[index]).to_vec();
+        let encodings: Vec<[u8; 32]> = theirs.iter().map(|point| point.compress().to_bytes()).collect();
+        let ifma = Ifma::detect().expect("the caller asked");
+        let ours = ifma.decode(&encodings.iter().collect::<Vec<_>>()).unwrap();
+        for bits in WINDOW_BITS_MIN..=WINDOW_BITS_MAX {
+            let scalars = hostile_scalars(bits);
+            for scalar in &scalars {
+                let expected = theirs.iter().map(|point| times(*point, scalar)).sum::<EdwardsPoint>();
+                let sum = sum_in_windows(&ours, &vec![*scalar; ours.len()], bits);
+                assert_eq!(encode(sum)[0], expected.compress().to_bytes(), "{bits} bits, {scalar:x?}");
+            }
+            for turn in 0..scalars.len() {
+                let mixed: Vec<[u8; 32]> =
+                    (0..ours.len()).map(|index| scalars[(index * 5 + turn) % scalars.len()]).collect();
+                let products = theirs.iter().zip(&mixed).map(|(point, scalar)| times(*point, scalar));
+                let expected = products.sum::<EdwardsPoint>();
+                let sum = sum_in_windows(&ours, &mixed, bits);
+                assert_eq!(encode(sum)[0], expected.compress().to_bytes(), "{bits} bits, turn {turn}");
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_scalars_over_equal_opposite_and_small_points_are_summed_right() {
+        on_eight_lanes(
+            "hostile_scalars_over_equal_opposite_and_small_points_are_summed_right",
+            check_hostile,
+        );
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn check_thresholds() {
+        // Multiples of the base point, so that what they add up to is known without adding.
+        let multiples: Vec<Scalar> = (0..48).map(ordinary_scalar).collect();
+        let encodings: Vec<[u8; 32]> =
+            multiples.iter().map(|k| (ED25519_BASEPOINT_POINT * k).compress().to_bytes()).collect();
+        let ifma = Ifma::detect().expect("the caller asked");
+        let pool = ifma.decode(&encodings.iter().collect::<Vec<_>>()).unwrap();
+        for count in [63, 64, 399, 400, 799, 800, 3_999, 4_000, 6_999, 7_000, 15_999, 16_000, 30_000] {
+            let points: Vec<Point> = (0..count).map(|index| pool[index % pool.len()]).collect();
+            let mut scalar = ordinary_scalar(count as u64);
+            let scalars: Vec<Scalar> = (0..count)
+                .map(|index| {
+                    scalar *= multiples[1];
+                    let low = *scalar.as_bytes().first_chunk().unwrap();
+                    if index % 2 == 0 { Scalar::from(u128::from_le_bytes(low)) } else { scalar }
+                })
+                .collect();
+            let total: Scalar =
+                scalars.iter().enumerate().map(|(index, s)| s * multiples[index % multiples.len()]).sum();
+            let expected = (ED25519_BASEPOINT_POINT * total).compress().to_bytes();
+            assert_eq!(encode(sum(&points, &bytes_of(&scalars))), [expected; LANES], "{count} points");
+        }
+    }
+
+    #[test]
+    fn sums_on_both_sides_of_each_change_of_width_are_right() {
+        on_eight_lanes("sums_on_both_sides_of_each_change_of_width_are_right", check_thresholds);
     }
 
     #[test]
