@@ -9,10 +9,12 @@
 //!
 //! Verification under the other schemes: a network that lists one of them is refused by name.
 
+mod arithmetic;
 mod ed25519;
 mod keys;
 
-pub use ed25519::{Batching, SignedMessage, verify, verify_batch};
+pub use arithmetic::Arithmetic;
+pub use ed25519::{Batching, SignedMessage, verify, verify_batch, verify_batch_with};
 pub use keys::KeyCache;
 
 use crate::address::Address;

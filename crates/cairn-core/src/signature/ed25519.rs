@@ -3,15 +3,12 @@
 //! Under ZIP-215 the equation has the cofactor, 8·s·B = 8·R + 8·k·A, and points may be encoded in any
 //! way that can be decoded. So a sum of such equations, each times a number of its own, holds
 //! exactly if each of them holds: a batch and its single signatures always agree, as does every
-//! other implementation of ZIP-215.
+//! other implementation of ZIP-215. So do all ways to do the [`Arithmetic`].
 
+use super::arithmetic::Arithmetic;
 use super::keys::KeyCache;
 use chacha20::ChaCha20Rng;
-use curve25519_dalek::EdwardsPoint;
-use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
-use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::{IsIdentity as _, VartimeMultiscalarMul as _};
 use rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha512};
 use std::fmt;
@@ -47,7 +44,8 @@ impl Batching<'static> {
 
 impl Batching<'_> {
     /// The same, but keys that `keys` knows are not decoded again, and those it does not know are
-    /// added to it if the batch is valid.
+    /// added to it if the batch is valid. A batch so small that another arithmetic is faster for it
+    /// leaves `keys` alone.
     pub const fn with_keys(self, keys: &KeyCache) -> Batching<'_> {
         Batching { seed: self.seed, keys: Some(keys) }
     }
@@ -66,50 +64,74 @@ pub fn verify(signed: SignedMessage<'_>) -> bool {
         .is_ok_and(|key| key.verify(&signature, signed.message).is_ok())
 }
 
-/// Whether all of `signed` are valid under ZIP-215; several times faster than one by one.
+/// Whether all of `signed` are valid under ZIP-215; many times faster than one by one.
 pub fn verify_batch<'a>(signed: impl IntoIterator<Item = SignedMessage<'a>>, batching: Batching<'_>) -> bool {
     let signed: Vec<SignedMessage<'a>> = signed.into_iter().collect();
-    equation_holds(&signed, batching).unwrap_or(false)
+    batch_holds(Arithmetic::best_for(signed.len()), &signed, batching)
 }
 
-/// Whether Σ zᵢ·(8·Rᵢ + 8·kᵢ·Aᵢ − 8·sᵢ·B) is the neutral point, with coefficients zᵢ of 128 bits.
-/// None if a key or an R is no point, or an s is not reduced.
-fn equation_holds(signed: &[SignedMessage<'_>], batching: Batching<'_>) -> Option<bool> {
-    let mut coefficients = ChaCha20Rng::from_seed(batching.seed);
-    let mut base = Scalar::ZERO;
-    let mut of_nonces = Vec::with_capacity(signed.len());
-    let mut of_keys: Vec<Scalar> = Vec::with_capacity(signed.len());
-    let mut keys: Vec<&[u8; 32]> = Vec::with_capacity(signed.len());
-    for item in in_order_of_keys(signed) {
-        let (nonce_point, s) = split(item.signature);
-        let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(*s))?;
-        let k = Sha512::new().chain_update(nonce_point).chain_update(item.key).chain_update(item.message);
-        let k = Scalar::from_bytes_mod_order_wide(&k.finalize().into());
-        let z = draw(&mut coefficients);
-        base -= z * s;
-        of_nonces.push((z, nonce_point));
-        // Signatures by one key share one point.
-        match of_keys.last_mut() {
-            Some(sum) if keys.last() == Some(&item.key) => *sum += z * k,
-            _ => {
-                keys.push(item.key);
-                of_keys.push(z * k);
+/// [`verify_batch`] with an arithmetic of choice, however few they are.
+pub fn verify_batch_with<'a>(
+    arithmetic: Arithmetic,
+    signed: impl IntoIterator<Item = SignedMessage<'a>>,
+    batching: Batching<'_>,
+) -> bool {
+    let signed: Vec<SignedMessage<'a>> = signed.into_iter().collect();
+    batch_holds(arithmetic, &signed, batching)
+}
+
+fn batch_holds(arithmetic: Arithmetic, signed: &[SignedMessage<'_>], batching: Batching<'_>) -> bool {
+    let holds =
+        Equation::new(signed, batching.seed).and_then(|equation| arithmetic.holds(&equation, batching.keys));
+    holds.unwrap_or(false)
+}
+
+/// Σ zᵢ·(8·Rᵢ + 8·kᵢ·Aᵢ − 8·sᵢ·B) = 0, with coefficients zᵢ of 128 bits: which point is taken how often.
+pub(super) struct Equation<'a> {
+    /// −Σ zᵢ·sᵢ, for the base point B.
+    pub(super) of_base: Scalar,
+    /// The encoded keys A, each once.
+    pub(super) keys: Vec<&'a [u8; 32]>,
+    /// For each key the sum of zᵢ·kᵢ over its signatures.
+    pub(super) of_keys: Vec<Scalar>,
+    /// The encoded points R.
+    pub(super) nonces: Vec<&'a [u8; 32]>,
+    /// For each R its zᵢ.
+    pub(super) of_nonces: Vec<Scalar>,
+}
+
+impl<'a> Equation<'a> {
+    /// None if an s is not reduced.
+    fn new(signed: &[SignedMessage<'a>], seed: [u8; 32]) -> Option<Self> {
+        let mut coefficients = ChaCha20Rng::from_seed(seed);
+        let count = signed.len();
+        let mut equation = Self {
+            of_base: Scalar::ZERO,
+            keys: Vec::with_capacity(count),
+            of_keys: Vec::with_capacity(count),
+            nonces: Vec::with_capacity(count),
+            of_nonces: Vec::with_capacity(count),
+        };
+        for item in in_order_of_keys(signed) {
+            let (nonce, s) = split(item.signature);
+            let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(*s))?;
+            let k = Sha512::new().chain_update(nonce).chain_update(item.key).chain_update(item.message);
+            let k = Scalar::from_bytes_mod_order_wide(&k.finalize().into());
+            let z = draw(&mut coefficients);
+            equation.of_base -= z * s;
+            equation.nonces.push(nonce);
+            equation.of_nonces.push(z);
+            // Signatures by one key share one point.
+            match equation.of_keys.last_mut() {
+                Some(sum) if equation.keys.last() == Some(&item.key) => *sum += z * k,
+                _ => {
+                    equation.keys.push(item.key);
+                    equation.of_keys.push(z * k);
+                }
             }
         }
+        Some(equation)
     }
-    let key_points = decode_keys(&keys, batching.keys)?;
-    let scalars = std::iter::once(&base).chain(&of_keys).chain(of_nonces.iter().map(|(z, _)| z));
-    let base_point = std::iter::once(Some(ED25519_BASEPOINT_POINT));
-    let points = base_point
-        .chain(key_points.iter().copied().map(Some))
-        .chain(of_nonces.iter().map(|(_, bytes)| CompressedEdwardsY(**bytes).decompress()));
-    let holds = EdwardsPoint::optional_multiscalar_mul(scalars, points)?.mul_by_cofactor().is_identity();
-    if let Some(cache) = batching.keys
-        && holds
-    {
-        cache.add(&keys, &key_points);
-    }
-    Some(holds)
 }
 
 /// The items, those of one key next to each other.
@@ -138,21 +160,10 @@ fn draw(coefficients: &mut ChaCha20Rng) -> Scalar {
     Scalar::from(u128::from_le_bytes(bytes))
 }
 
-/// The points of `keys`, from the cache where it knows them. None if one is no point.
-fn decode_keys(keys: &[&[u8; 32]], cache: Option<&KeyCache>) -> Option<Vec<EdwardsPoint>> {
-    let decode = |key: &[u8; 32]| CompressedEdwardsY(*key).decompress();
-    match cache {
-        None => keys.iter().map(|key| decode(key)).collect(),
-        Some(cache) => {
-            let known = cache.find(keys);
-            known.into_iter().zip(keys).map(|(point, key)| point.or_else(|| decode(key))).collect()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -168,7 +179,8 @@ mod tests {
         const_hex::decode(value.as_str().unwrap()).unwrap()
     }
 
-    /// Single and batch must agree, alone and beside valid signatures, with and without a cache.
+    /// Single and batch must agree, alone and beside valid signatures, with every arithmetic, with and
+    /// without a cache.
     fn verdict(key: &[u8], signature: &[u8], message: &[u8]) -> bool {
         let (Ok(key), Ok(signature)) = (key.try_into(), signature.try_into()) else {
             return false;
@@ -179,12 +191,16 @@ mod tests {
         let good_key: [u8; 32] = ed25519_zebra::VerificationKeyBytes::from(&signer).into();
         let good_signature = signer.sign(b"good").to_bytes();
         let good = SignedMessage { key: &good_key, signature: &good_signature, message: b"good" };
-        let cache = KeyCache::new(64);
-        for batching in [Batching::from_seed([1; 32]), Batching::from_seed([2; 32]).with_keys(&cache)] {
-            // The second time the cache knows the keys.
-            for _ in 0..2 {
-                assert_eq!(verify_batch([item], batching), single);
-                assert_eq!(verify_batch([good, item, good, item], batching), single);
+        assert_eq!(verify_batch([item], Batching::from_seed([1; 32])), single);
+        for arithmetic in Arithmetic::available() {
+            let cache = arithmetic.cache(64);
+            for batching in [Batching::from_seed([1; 32]), Batching::from_seed([2; 32]).with_keys(&cache)] {
+                // The second time the cache knows the keys.
+                for _ in 0..2 {
+                    assert_eq!(verify_batch_with(arithmetic, [item], batching), single, "{arithmetic}");
+                    let four = [good, item, good, item];
+                    assert_eq!(verify_batch_with(arithmetic, four, batching), single, "{arithmetic}");
+                }
             }
         }
         single
@@ -300,11 +316,16 @@ mod tests {
                 .map(|(key, signature, message)| SignedMessage { key, signature, message })
                 .collect();
             let singles = signed.iter().all(|item| verify(*item));
-            let cache = KeyCache::new(8);
             prop_assert_eq!(verify_batch(signed.clone(), Batching::from_seed(seed)), singles);
-            for _ in 0..2 {
-                let batching = Batching::from_seed(seed).with_keys(&cache);
-                prop_assert_eq!(verify_batch(signed.clone(), batching), singles);
+            for arithmetic in Arithmetic::available() {
+                let cache = arithmetic.cache(8);
+                let batching = Batching::from_seed(seed);
+                let verdict = verify_batch_with(arithmetic, signed.clone(), batching);
+                prop_assert_eq!(verdict, singles, "{}", arithmetic);
+                for _ in 0..2 {
+                    let verdict = verify_batch_with(arithmetic, signed.clone(), batching.with_keys(&cache));
+                    prop_assert_eq!(verdict, singles, "{}, with keys", arithmetic);
+                }
             }
         }
     }
@@ -324,7 +345,56 @@ mod tests {
             SignedMessage { key: &key, signature: &more, message: b"one" },
             SignedMessage { key: &key, signature: &less, message: b"two" },
         ];
-        assert!(!verify_batch(pair, Batching::from_seed([3; 32])));
+        for arithmetic in Arithmetic::available() {
+            assert!(!verify_batch_with(arithmetic, pair, Batching::from_seed([3; 32])), "{arithmetic}");
+        }
+    }
+
+    #[test]
+    fn one_false_signature_among_many_is_found_wherever_it_is() {
+        let made: Vec<_> = (0..150_u8).map(|number| sign_with_torsion(number, &[number])).collect();
+        let messages: Vec<[u8; 1]> = (0..150).map(|number| [number]).collect();
+        let signed: Vec<SignedMessage<'_>> = made
+            .iter()
+            .zip(&messages)
+            .map(|((key, signature), message)| SignedMessage { key, signature, message })
+            .collect();
+        for arithmetic in Arithmetic::available() {
+            let cache = arithmetic.cache(1_000);
+            let batching = Batching::from_seed([5; 32]).with_keys(&cache);
+            for place in [0, 1, 74, 149] {
+                let mut signed = signed.clone();
+                signed[place].message = b"another";
+                assert!(!verify_batch_with(arithmetic, signed, batching), "{arithmetic}");
+            }
+            for _ in 0..2 {
+                assert!(verify_batch_with(arithmetic, signed.iter().copied(), batching), "{arithmetic}");
+            }
+            assert_eq!(cache.len(), 150);
+        }
+    }
+
+    #[test]
+    fn batches_of_every_small_size_are_judged_right_whichever_arithmetic_is_taken() {
+        let made: Vec<_> = (0..40_u8).map(|number| sign_with_torsion(number, &[number])).collect();
+        let messages: Vec<[u8; 1]> = (0..40).map(|number| [number]).collect();
+        let signed: Vec<SignedMessage<'_>> = made
+            .iter()
+            .zip(&messages)
+            .map(|((key, signature), message)| SignedMessage { key, signature, message })
+            .collect();
+        let cache = KeyCache::new(1_000);
+        for count in 0..=signed.len() {
+            for batching in [Batching::from_seed([6; 32]), Batching::from_seed([6; 32]).with_keys(&cache)] {
+                let mut some = signed[..count].to_vec();
+                assert!(verify_batch(some.iter().copied(), batching), "{count}");
+                if let Some(last) = some.last_mut() {
+                    last.message = b"another";
+                    assert!(!verify_batch(some, batching), "{count}");
+                }
+            }
+        }
+        assert_eq!(cache.len(), 40);
     }
 
     #[test]
@@ -332,17 +402,21 @@ mod tests {
         let signer = ed25519_zebra::SigningKey::from([4; 32]);
         let key: [u8; 32] = ed25519_zebra::VerificationKeyBytes::from(&signer).into();
         let signature = signer.sign(b"right").to_bytes();
-        let cache = KeyCache::new(8);
-        let batching = Batching::from_seed([3; 32]).with_keys(&cache);
-        assert!(!verify_batch(
-            [SignedMessage { key: &key, signature: &signature, message: b"wrong" }],
-            batching
-        ));
-        assert!(cache.is_empty());
-        assert!(verify_batch(
-            [SignedMessage { key: &key, signature: &signature, message: b"right" }],
-            batching
-        ));
-        assert_eq!(cache.len(), 1);
+        let right = SignedMessage { key: &key, signature: &signature, message: b"right" };
+        let wrong = SignedMessage { message: b"wrong", ..right };
+        for arithmetic in Arithmetic::available() {
+            let cache = arithmetic.cache(8);
+            let batching = Batching::from_seed([3; 32]).with_keys(&cache);
+            assert!(!verify_batch_with(arithmetic, [wrong], batching));
+            assert!(cache.is_empty());
+            assert!(verify_batch_with(arithmetic, [right], batching));
+            assert_eq!(cache.len(), 1);
+            // Whoever has points of another kind neither uses nor changes it.
+            for other in Arithmetic::available().into_iter().filter(|other| *other != arithmetic) {
+                assert!(verify_batch_with(other, [right, right], batching));
+                assert!(!verify_batch_with(other, [right, wrong], batching));
+                assert_eq!(cache.len(), 1);
+            }
+        }
     }
 }

@@ -1,8 +1,10 @@
-//! Remembers the points of public keys, because decoding one is a third of verifying a signature.
+//! Remembers the points of public keys, so that they are decoded once.
 //!
 //! What is remembered follows from the key alone, so it decides how fast a signature is verified,
 //! never whether it is valid.
 
+use super::arithmetic::Arithmetic;
+use cairn_hash::curve;
 use curve25519_dalek::EdwardsPoint;
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
@@ -16,65 +18,31 @@ const SET_KEYS: usize = 4;
 ///
 /// Threads may share it. Who is in it was in valid signatures; someone who makes keys that compete
 /// for the same places only makes room among those.
-pub struct KeyCache {
-    /// As many as a power of two.
-    sets: RwLock<Vec<Vec<Known>>>,
-}
+pub struct KeyCache(pub(super) Known);
 
-/// A key and its point.
-#[derive(Clone)]
-struct Known {
-    key: [u8; 32],
-    point: EdwardsPoint,
+/// Points in the form of the arithmetic that uses them.
+pub(super) enum Known {
+    Library(KeyPoints<EdwardsPoint>),
+    Ifma(KeyPoints<curve::Point>),
 }
 
 impl KeyCache {
     /// A cache for about `keys_max` keys, which takes 200 bytes for each that it holds.
     pub fn new(keys_max: usize) -> Self {
-        let sets = (keys_max / SET_KEYS).next_power_of_two();
-        Self { sets: RwLock::new(vec![Vec::new(); sets]) }
+        Arithmetic::best().cache(keys_max)
     }
 
     /// How many keys it holds.
     pub fn len(&self) -> usize {
-        self.sets.read().unwrap_or_else(PoisonError::into_inner).iter().map(Vec::len).sum()
+        match &self.0 {
+            Known::Library(points) => points.len(),
+            Known::Ifma(points) => points.len(),
+        }
     }
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// The point of each key that is known.
-    pub(super) fn find(&self, keys: &[&[u8; 32]]) -> Vec<Option<EdwardsPoint>> {
-        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
-        let find = |key: &&[u8; 32]| {
-            let set = sets.get(place(key, sets.len()))?;
-            set.iter().find(|known| known.key == **key).map(|known| known.point)
-        };
-        keys.iter().map(find).collect()
-    }
-
-    /// Remembers the points of keys; each takes the place of the oldest where there is no room.
-    pub(super) fn add(&self, keys: &[&[u8; 32]], points: &[EdwardsPoint]) {
-        let known = self.find(keys);
-        if known.iter().all(Option::is_some) {
-            return;
-        }
-        // Nothing under the lock can panic halfway through a change.
-        let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
-        let count = sets.len();
-        for ((key, point), _) in keys.iter().zip(points).zip(known).filter(|(_, known)| known.is_none()) {
-            let Some(set) = sets.get_mut(place(key, count)) else { continue };
-            // Another thread may have been faster.
-            if set.iter().any(|known| known.key == **key) {
-                continue;
-            }
-            if set.len() == SET_KEYS {
-                set.remove(0);
-            }
-            set.push(Known { key: **key, point: *point });
-        }
     }
 }
 
@@ -88,6 +56,59 @@ impl Default for KeyCache {
 impl fmt::Debug for KeyCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyCache").field("keys", &self.len()).finish()
+    }
+}
+
+/// Keys that compete for the same places, the oldest first.
+type Set<P> = Vec<(P, [u8; 32])>;
+
+/// Keys and their points.
+pub(super) struct KeyPoints<P> {
+    /// As many as a power of two.
+    sets: RwLock<Vec<Set<P>>>,
+}
+
+impl<P: Copy> KeyPoints<P> {
+    /// Room for about `keys_max` keys.
+    pub(super) fn new(keys_max: usize) -> Self {
+        let sets = (keys_max / SET_KEYS).next_power_of_two();
+        Self { sets: RwLock::new((0..sets).map(|_| Vec::new()).collect()) }
+    }
+
+    fn len(&self) -> usize {
+        self.sets.read().unwrap_or_else(PoisonError::into_inner).iter().map(Vec::len).sum()
+    }
+
+    /// The point of each key that is known.
+    pub(super) fn find(&self, keys: &[&[u8; 32]]) -> Vec<Option<P>> {
+        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
+        let find = |key: &&[u8; 32]| {
+            let set = sets.get(place(key, sets.len()))?;
+            set.iter().find(|(_, known)| known == *key).map(|(point, _)| *point)
+        };
+        keys.iter().map(find).collect()
+    }
+
+    /// Remembers the points of keys; each takes the place of the oldest where there is no room.
+    pub(super) fn add(&self, keys: &[&[u8; 32]], points: &[P]) {
+        let known = self.find(keys);
+        if known.iter().all(Option::is_some) {
+            return;
+        }
+        // Nothing under the lock can panic halfway through a change.
+        let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
+        let count = sets.len();
+        for ((key, point), _) in keys.iter().zip(points).zip(known).filter(|(_, known)| known.is_none()) {
+            let Some(set) = sets.get_mut(place(key, count)) else { continue };
+            // Another thread may have been faster.
+            if set.iter().any(|(_, known)| known == *key) {
+                continue;
+            }
+            if set.len() == SET_KEYS {
+                set.remove(0);
+            }
+            set.push((*point, **key));
+        }
     }
 }
 
@@ -110,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_point_is_found_under_its_own_key() {
-        let cache = KeyCache::new(1_000);
+        let cache = KeyPoints::new(1_000);
         let (keys, values) = points(1..50);
         let keys: Vec<_> = keys.iter().collect();
         cache.add(&keys[..30], &values[..30]);
@@ -123,8 +144,14 @@ mod tests {
     }
 
     #[test]
+    fn a_key_takes_no_more_than_is_said() {
+        assert!(size_of::<(EdwardsPoint, [u8; 32])>() <= 200);
+        assert!(size_of::<(curve::Point, [u8; 32])>() <= 200);
+    }
+
+    #[test]
     fn a_full_cache_forgets_the_oldest_and_never_grows() {
-        let cache = KeyCache::new(8);
+        let cache = KeyPoints::new(8);
         let (keys, values) = points(1..200);
         let keys: Vec<_> = keys.iter().collect();
         cache.add(&keys, &values);

@@ -201,12 +201,14 @@ impl Points8 {
         }
     }
 
-    /// In which lanes the point is the neutral one: X = 0 and Y = Z, so Y + X = Y − X = Z.
+    /// In which lanes the point is the neutral one: X = 0 and Y = Z, so Y + X = Y − X = Z. What has no
+    /// scale is no point, and so not this one.
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     pub(super) fn is_neutral(&self) -> __mmask8 {
         let z = self.z.widen();
-        self.plus.widen().minus(z).carry().is_zero() & self.minus.widen().minus(z).carry().is_zero()
+        let (plus, minus) = (self.plus.widen().minus(z).carry(), self.minus.widen().minus(z).carry());
+        plus.is_zero() & minus.is_zero() & !self.z.is_zero()
     }
 
     /// Puts eight rows of memory into lanes.
@@ -388,6 +390,7 @@ pub(super) mod tests {
         assert_eq!(encode(Points8::neutral()), [CompressedEdwardsY::identity().to_bytes(); LANES]);
         assert_eq!(Points8::neutral().is_neutral(), u8::MAX);
         assert_eq!(sums.is_neutral(), 0);
+        assert_eq!(Points8::load([&PointRow::EMPTY; LANES]).is_neutral(), 0);
         let mut same = sums;
         same.add_affine(&Affine8::load([&Point::NEUTRAL; LANES]), 0b0101_0101);
         assert_eq!(encode(same), encode(sums));
