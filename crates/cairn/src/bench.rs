@@ -1,7 +1,9 @@
 //! `cairn bench`: what this machine reaches, each figure beside the limit measured in the same run.
 //!
-//! The limit of an import is verifying its signatures and nothing else, on all cores. Wall time on
-//! a shared machine says little, so every figure also gives the processor time of an operation.
+//! The limit of an import is verifying its signatures and nothing else, on all cores and with no key
+//! remembered: once with ed25519-zebra, the library that others use, and once with our own batches,
+//! which may be faster than it. Wall time on a shared machine says little, so every figure also gives
+//! the processor time of an operation.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -20,10 +22,10 @@ mod process;
 use serde::Serialize;
 
 use crate::output::{Style, Table, grouped, left, note, plural, print_json, right};
-use cairn_core::signature::KeyCache;
+use cairn_core::signature::{Arithmetic, KeyCache};
 use cairn_hash::Kernel;
 use chain::{BLOCK_TRANSFERS, Chain};
-use import::{ImportCost, Signatures};
+use import::{Batches, ImportCost, Signatures, Verifier};
 use measure::Spent;
 
 /// How many hashes are tried to know the speed of a search: a second or less.
@@ -46,12 +48,19 @@ struct Figure {
     name: String,
     value: f64,
     unit: &'static str,
-    /// What the same run measured as the limit, in the same unit.
+    /// What the same run measured as the limit, in the same unit; for an import, the signatures alone
+    /// with ed25519-zebra.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<f64>,
     /// `value / limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<f64>,
+    /// For an import, the signatures alone with our own batches, in the same unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own_limit: Option<f64>,
+    /// `value / own_limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own_ratio: Option<f64>,
     /// Processor time an operation, in microseconds, over all threads of the process measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_us: Option<f64>,
@@ -70,7 +79,17 @@ struct Part {
 
 impl Figure {
     fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, limit: None, ratio: None, cpu_us: None, parts: Vec::new() }
+        Self {
+            name: name.into(),
+            value,
+            unit,
+            limit: None,
+            ratio: None,
+            own_limit: None,
+            own_ratio: None,
+            cpu_us: None,
+            parts: Vec::new(),
+        }
     }
 
     /// Operations a second, with their processor time.
@@ -81,6 +100,12 @@ impl Figure {
     fn with_limit(mut self, limit: f64) -> Self {
         self.ratio = Some(self.value / limit);
         self.limit = Some(limit);
+        self
+    }
+
+    fn with_own_limit(mut self, limit: f64) -> Self {
+        self.own_ratio = Some(self.value / limit);
+        self.own_limit = Some(limit);
         self
     }
 
@@ -95,7 +120,9 @@ impl Figure {
 struct Report {
     version: &'static str,
     cores: usize,
-    /// The arithmetic that verifies signatures, as it was built.
+    /// The arithmetic that verifies batches of signatures.
+    signature_arithmetic: &'static str,
+    /// How the library for single signatures was built.
     signature_backend: &'static str,
     figures: Vec<Figure>,
 }
@@ -110,6 +137,7 @@ pub fn run(options: Options<'_>) -> Result<(), BenchError> {
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
         cores: crate::pipeline::default_threads(),
+        signature_arithmetic: Arithmetic::best().name(),
         signature_backend: signature_backend(),
         figures: Vec::new(),
     };
@@ -189,22 +217,32 @@ fn measure_import(
 ) -> Result<(), BenchError> {
     let size = short_count(accounts);
     let transfers = chain.blocks.len() * BLOCK_TRANSFERS;
-    // The limit is measured before and after, since a shared machine changes its speed meanwhile.
-    let (count, before) = import::verify_raw(chain, 20);
+    let batches = Batches::new(chain, 20);
+    // Limits are measured before and after, since a shared machine changes its speed meanwhile.
+    let measure_both = || [Verifier::Library, Verifier::Own].map(|verifier| batches.verify(verifier));
+    let [library_before, own_before] = measure_both();
     let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
     let cost = import::import(chain, directory.path(), Signatures::Verify);
     let keys = KeyCache::default();
     let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
     let cached = import::import(chain, directory.path(), Signatures::VerifyWith(&keys));
-    let (_, after) = import::verify_raw(chain, 20);
-    let limit = (before.rate(count) + after.rate(count)) / 2.0;
-    let mut raw = Figure::new(format!("verify, {size}"), limit, "signatures/s");
-    raw.cpu_us = Some((before.cpu_us(count) + after.cpu_us(count)) / 2.0);
-    figures.push(raw);
-
-    figures.push(import_figure(format!("import, {size}"), transfers, &cost).with_limit(limit));
-    let name = format!("import, {size}, keys cached");
-    figures.push(import_figure(name, transfers, &cached).with_limit(limit));
+    let [library_after, own_after] = measure_both();
+    let limit_figure = |name: String, before: Spent, after: Spent| {
+        let count = batches.count();
+        let mut figure =
+            Figure::new(name, f64::midpoint(before.rate(count), after.rate(count)), "signatures/s");
+        figure.cpu_us = Some(f64::midpoint(before.cpu_us(count), after.cpu_us(count)));
+        figure
+    };
+    let library = limit_figure(format!("verify, ed25519-zebra, {size}"), library_before, library_after);
+    let own = limit_figure(format!("verify, our batches, {size}"), own_before, own_after);
+    let with_limits = |figure: Figure| figure.with_limit(library.value).with_own_limit(own.value);
+    let imports = [
+        with_limits(import_figure(format!("import, {size}"), transfers, &cost)),
+        with_limits(import_figure(format!("import, {size}, keys cached"), transfers, &cached)),
+    ];
+    figures.extend([library, own]);
+    figures.extend(imports);
     let directory = tempfile::tempdir_in(scratch).map_err(BenchError::Directory)?;
     let trusted = import::import(chain, directory.path(), Signatures::Trust);
     figures.push(Figure::rate(format!("import, trusted, {size}"), transfers, trusted.spent, "tx/s"));
@@ -321,11 +359,13 @@ fn print_table(report: &Report) {
         left("unit"),
         right("limit"),
         right("ratio"),
+        right("of own"),
         right("cpu µs"),
         left("of which"),
     ]);
     for figure in &report.figures {
         let optional = |value: Option<f64>| value.map(number).unwrap_or_default();
+        let ratio = |value: Option<f64>| value.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
         let parts: Vec<String> = figure
             .parts
             .iter()
@@ -336,11 +376,16 @@ fn print_table(report: &Report) {
             (Style::Strong, number(figure.value)),
             (Style::Faint, figure.unit.to_owned()),
             (Style::Faint, optional(figure.limit)),
-            (Style::Good, figure.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default()),
+            (Style::Good, ratio(figure.ratio)),
+            (Style::Good, ratio(figure.own_ratio)),
             (Style::Plain, optional(figure.cpu_us)),
             (Style::Faint, parts.join(", ")),
         ]);
     }
     table.print();
-    note(&format!("{} cores, signatures: {}", report.cores, report.signature_backend));
+    note("import: limit and ratio are of ed25519-zebra, \"of own\" of our batches; neither remembers keys");
+    note(&format!(
+        "{} cores, batches: {}, single signatures: {}",
+        report.cores, report.signature_arithmetic, report.signature_backend
+    ));
 }
