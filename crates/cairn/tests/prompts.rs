@@ -255,25 +255,18 @@ fn a_wallet_is_made_by_a_person_and_the_terminal_keeps_no_secret() {
     terminal.question();
     terminal.press("zebra zebra\n");
     terminal.expect("another word");
-    let mut asked = Vec::new();
     for _ in 0..3 {
-        let place = terminal.question();
-        terminal.press(&format!("{}\n", words[place - 1]));
-        asked.push(words[place - 1].clone());
+        terminal.answer_word(&words);
     }
     terminal.expect("kept in");
     assert!(terminal.ended().success());
     let all = terminal.all();
     assert!(!all.contains(PASSWORD), "{all}");
-    let kept = kept(&all);
-    for word in words.iter().filter(|word| !asked.contains(*word)) {
-        let stands = strip_colours(&kept).split(|it: char| !it.is_ascii_lowercase()).any(|it| it == word);
-        // `wallet`, `account` and the like are words of the list and of every answer.
-        let is_of_the_program = ["wallet", "account", "address", "word", "look", "another", "main"];
-        assert!(
-            !stands || is_of_the_program.contains(&word.as_str()),
-            "{word} stays on the terminal: {kept}"
-        );
+    let (all, kept) = (strip_colours(&all), strip_colours(&kept(&all)));
+    for (place, word) in words.iter().enumerate() {
+        let shown = format!("{:>4} {word}", place + 1);
+        assert!(all.contains(&shown), "{shown} was never shown: {all}");
+        assert!(!kept.contains(&shown), "{shown} stays on the terminal: {kept}");
     }
     assert_eq!(person.wallets().len(), 1);
 }
@@ -383,4 +376,24 @@ fn a_terminal_with_one_screen_is_told_to_be_cleared() {
     terminal.answer("once more: ", PASSWORD);
     terminal.expect("clear it");
     assert!(!terminal.all().contains("\x1b"));
+}
+
+#[test]
+fn an_account_is_removed_only_by_whoever_types_its_name() {
+    let person = Person::new();
+    person.make_wallet();
+    let mut terminal = person.begin(&["wallet", "add", "--name", "savings"]);
+    terminal.answer("the password of wallet main: ", PASSWORD);
+    assert!(terminal.ended().success());
+    let mut terminal = person.begin(&["wallet", "remove", "savings"]);
+    terminal.expect("if that is meant: ");
+    terminal.press("saving\n");
+    terminal.expect("nothing was removed");
+    assert_eq!(terminal.ended().code(), Some(1));
+    let mut terminal = person.begin(&["wallet", "remove", "savings"]);
+    terminal.expect("if that is meant: ");
+    terminal.press("savings\n");
+    terminal.answer("the password of wallet main: ", PASSWORD);
+    terminal.expect("savings is removed");
+    assert!(terminal.ended().success());
 }

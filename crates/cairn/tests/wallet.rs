@@ -676,3 +676,34 @@ fn a_payment_that_did_not_arrive_is_paid_again_and_only_once() {
     assert_eq!(user.fail(&["send", "--to", "bob", "--amount", "1", "--fee-rate", "0"]).0, 1);
     assert!(user.json(&["wallet", "history"])["unseen"].as_array().unwrap().is_empty());
 }
+
+#[test]
+fn what_was_added_is_removed_once_that_is_meant() {
+    let user = User::new();
+    let _devnet = Devnet::start(&user, &[]);
+    user.new_wallet("main");
+    user.json(&["wallet", "add", "--name", "savings"]);
+    user.json(&["wallet", "default", "savings"]);
+    let savings = text(&user.json(&["wallet", "address", "savings"])["address"]);
+    let names = || -> Vec<String> {
+        let accounts = user.json(&["wallet", "accounts"])["accounts"].clone();
+        accounts.as_array().unwrap().iter().map(|it| text(&it["name"])).collect()
+    };
+    assert_eq!(user.fail(&["wallet", "remove", "savings"]), (2, "not-confirmed".to_owned()));
+    assert_eq!(user.fail(&["wallet", "remove", "nobody", "--yes"]), (2, "unknown-account".to_owned()));
+    assert_eq!(names(), ["main", "savings"]);
+    user.json(&["wallet", "remove", "savings", "--yes"]);
+    assert_eq!(names(), ["main"]);
+    // The only account pays again, and the words bring the other back.
+    assert_eq!(text(&user.json(&["wallet", "address"])["address"]).len(), savings.len());
+    user.json(&["wallet", "add", "--name", "again"]);
+    assert_eq!(text(&user.json(&["wallet", "address", "again"])["address"]), savings);
+    for (add, remove) in
+        [("watch", &["wallet", "unwatch", "cold"][..]), ("contact", &["wallet", "contact", "remove", "cold"])]
+    {
+        let add: &[&str] = if add == "watch" { &["wallet", "watch"] } else { &["wallet", "contact", "add"] };
+        user.json(&[add, &["--name", "cold", "--address", &savings]].concat());
+        assert_eq!(text(&user.json(remove)["address"]), savings);
+        assert_eq!(user.fail(remove).0, 2);
+    }
+}

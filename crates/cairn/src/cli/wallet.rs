@@ -91,6 +91,11 @@ enum Command {
     #[command(after_help = "Example:
   cairn wallet rename savings --to holidays")]
     Rename(keys::RenameArguments),
+    /// Take an account out, after a question; what it owns stays its own.
+    #[command(after_help = "Examples:
+  cairn wallet remove holidays
+  cairn wallet remove holidays --yes")]
+    Remove(keys::RemoveArguments),
     /// Choose the account that pays where none is named.
     #[command(after_help = "Example:
   cairn wallet default savings")]
@@ -182,6 +187,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
         Command::History(arguments) => history::run(arguments, choice, context),
         Command::Add(arguments) => keys::add(arguments, choice, context),
         Command::Rename(arguments) => keys::rename(arguments, choice, context),
+        Command::Remove(arguments) => keys::remove(arguments, choice, context),
         Command::Default(arguments) => book::choose_default(arguments, choice, context),
         Command::Label(arguments) => book::label(arguments, choice, context),
         Command::Contact(command) => book::contact(command, choice, context),

@@ -1,7 +1,7 @@
 //! `cairn wallet history`: what changed an account and what it owned after each change, newest first.
 
 use super::open::{WalletChoice, people};
-use super::outgoing::unanswered;
+use super::outgoing::{is_known, unanswered};
 use super::payer::warn_of_new_chain;
 use super::show::address_of;
 use crate::api::views::{
@@ -13,7 +13,7 @@ use crate::cli::network::Network;
 use crate::client::{Client, ClientError};
 use crate::failure::CliError;
 use crate::output::{self, Style, Table, coins_text, grouped, left, plural, right, whole};
-use cairn_core::hash::{BlockId, TransactionId};
+use cairn_core::hash::BlockId;
 use cairn_wallet::{SentRecord, Wallet};
 use serde_json::json;
 
@@ -55,14 +55,7 @@ pub(super) fn run(arguments: &Arguments, choice: &WalletChoice, context: &Contex
         let address = address_of(&wallet, arguments.account.as_deref(), &prefix)?.to_text(&prefix);
         let (account, changes) = read(&client, &address, arguments.limit).await?;
         let waiting = waiting_of(&client, &address).await?;
-        let is_seen = |id: &TransactionId| {
-            waiting.iter().any(|it| TransactionId::from(it.id) == *id)
-                || changes.iter().any(|it| it.entry.id.is_some_and(|seen| TransactionId::from(seen) == *id))
-        };
-        let unseen: Vec<&SentRecord> = unanswered(&wallet, &network)
-            .filter(|it| it.from.to_text(&prefix) == address && it.nonce.0 >= account.nonce)
-            .filter(|it| !is_seen(&it.id))
-            .collect();
+        let unseen = unseen(&wallet, &network, &client, &account).await?;
         let note_of = |id: Option<crate::api::views::Hash>| {
             let history = wallet.book().history(&network.identity())?;
             history.note(&id?.into()).map(str::to_owned)
@@ -101,32 +94,10 @@ pub(super) fn run(arguments: &Arguments, choice: &WalletChoice, context: &Contex
             whole("transaction"),
         ]);
         for it in unseen.iter().rev() {
-            table.row([
-                (Style::Warning, "not seen".to_owned()),
-                (Style::Faint, output::ago(now, it.at.0)),
-                (Style::Plain, "signed".to_owned()),
-                (Style::Warning, format!("-{}", coins(it.amount.into()))),
-                (Style::Plain, String::new()),
-                (Style::Name, network.name_of(&it.to.to_text(&prefix))),
-                (Style::Plain, note_of(Some(it.id.into())).unwrap_or_default()),
-                (Style::Faint, it.id.to_string()),
-            ]);
+            table.row(unseen_row(it, &network, note_of(Some(it.id.into())), now)?);
         }
-        for entry in waiting.iter().rev() {
-            let cost = entry.amount.0.saturating_add(entry.weight.saturating_mul(entry.max_fee_rate.0));
-            table.row([
-                (Style::Warning, "waits".to_owned()),
-                (Style::Faint, output::ago(now, entry.since_ms)),
-                (Style::Plain, "sends".to_owned()),
-                (Style::Warning, format!("-{}", coins(Units(cost)))),
-                (Style::Plain, String::new()),
-                (
-                    Style::Warning,
-                    if entry.waits.reason == "ready" { String::new() } else { entry.waits.reason.clone() },
-                ),
-                (Style::Plain, note_of(Some(entry.id)).unwrap_or_default()),
-                (Style::Faint, entry.id.to_string()),
-            ]);
+        for it in waiting.iter().rev() {
+            table.row(waiting_row(it, &network, note_of(Some(it.id)), now));
         }
         for Change { entry, balance } in &changes {
             let (gained, lost) = change_of(entry);
@@ -159,6 +130,55 @@ pub(super) fn run(arguments: &Arguments, choice: &WalletChoice, context: &Contex
         }
         Ok(())
     })
+}
+
+/// What an account paid, as its wallet knows, and the node does not have.
+async fn unseen<'a>(
+    wallet: &'a Wallet,
+    network: &Network,
+    client: &Client,
+    account: &AccountView,
+) -> Result<Vec<&'a SentRecord>, CliError> {
+    let prefix = network.prefix()?;
+    let mut unseen = Vec::new();
+    for record in unanswered(wallet, network).filter(|it| it.from.to_text(&prefix) == account.address) {
+        // What has a nonce that is used can never come any more.
+        if record.nonce.0 >= account.nonce && !is_known(client, &record.id).await? {
+            unseen.push(record);
+        }
+    }
+    Ok(unseen)
+}
+
+type Row = [(Style, String); 8];
+
+fn unseen_row(it: &SentRecord, network: &Network, note: Option<String>, now: u64) -> Result<Row, CliError> {
+    let amount = coins_text(it.amount, network.decimals);
+    Ok([
+        (Style::Warning, "not seen".to_owned()),
+        (Style::Faint, output::ago(now, it.at.0)),
+        (Style::Plain, "signed".to_owned()),
+        (Style::Warning, format!("-{amount}")),
+        (Style::Plain, String::new()),
+        (Style::Name, network.name_of(&it.to.to_text(&network.prefix()?))),
+        (Style::Plain, note.unwrap_or_default()),
+        (Style::Faint, it.id.to_string()),
+    ])
+}
+
+fn waiting_row(it: &MempoolEntry, network: &Network, note: Option<String>, now: u64) -> Row {
+    let cost = it.amount.0.saturating_add(it.weight.saturating_mul(it.max_fee_rate.0));
+    let why = if it.waits.reason == "ready" { String::new() } else { it.waits.reason.clone() };
+    [
+        (Style::Warning, "waits".to_owned()),
+        (Style::Faint, output::ago(now, it.since_ms)),
+        (Style::Plain, "sends".to_owned()),
+        (Style::Warning, format!("-{}", coins_text(Units(cost).into(), network.decimals))),
+        (Style::Plain, String::new()),
+        (Style::Warning, why),
+        (Style::Plain, note.unwrap_or_default()),
+        (Style::Faint, it.id.to_string()),
+    ]
 }
 
 /// The newest changes with the balance after each. The balance is that of the newest, so a block that

@@ -1,5 +1,6 @@
-//! `cairn wallet add`, `rename`, `passwd`, `words`, `export-key` and `import-key`: what needs the keys.
+//! `cairn wallet add`, `rename`, `remove`, `passwd`, `words`, `export-key` and `import-key`: what needs the keys.
 
+use super::ask;
 use super::create::{Place, path_of, refuse_existing, show_words};
 use super::open::{WalletChoice, directory, file_failure, harden, parse_name};
 use super::screen::show_apart;
@@ -8,7 +9,7 @@ use crate::cli::context::Context;
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style};
 use cairn_wallet::{
-    Book, KeyFileError, Name, PasswordCost, Unlocked, Wallet, read_key_seed, write_private_file,
+    Book, KeyFileError, Name, Origin, PasswordCost, Unlocked, Wallet, read_key_seed, write_private_file,
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -31,6 +32,16 @@ pub(crate) struct RenameArguments {
     /// The new name.
     #[arg(long, value_name = "NAME")]
     to: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RemoveArguments {
+    /// The account.
+    #[arg(value_name = "ACCOUNT")]
+    account: String,
+    /// Do not ask whether it is meant.
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -96,6 +107,59 @@ pub(super) fn rename(
         output::note(&format!("{old} is called {new} now"));
     }
     Ok(())
+}
+
+/// `cairn wallet remove`.
+pub(super) fn remove(
+    arguments: &RemoveArguments,
+    choice: &WalletChoice,
+    context: &Context,
+) -> Result<(), CliError> {
+    let mut wallet = choice.open(context)?;
+    let name = parse_name(&arguments.account)?;
+    let account = wallet.keystore().and_then(|keystore| keystore.account(&name)).cloned();
+    let account = account.ok_or_else(|| {
+        CliError::usage("unknown-account", format!("wallet {} has no account {name}", wallet.name()))
+            .help("`cairn wallet accounts` shows which there are; `unwatch` and `contact remove` are for the others")
+    })?;
+    let loss = match account.origin {
+        Origin::Derived(_) => "its key comes from the words, and `cairn wallet restore` brings it back",
+        Origin::Imported => {
+            "its key is in no words: without a key file or a backup its coins are gone for good"
+        }
+    };
+    if !arguments.yes {
+        confirm(&name, loss)?;
+    }
+    let mut keys = choice.unlock(&wallet, context)?;
+    keys.remove(&name)?;
+    save(&mut wallet, &keys, context)?;
+    if wallet.book().default_account() == Some(account.address) {
+        wallet.change_book(|book| {
+            book.set_default_account(None);
+            Ok(())
+        })?;
+    }
+    if context.json {
+        output::print_json(&json!({ "wallet": wallet.name().as_str(), "removed": name.as_str() }));
+    } else {
+        output::note(&format!("{name} is removed"));
+    }
+    Ok(())
+}
+
+/// Has a person type a name, to show that it is meant.
+fn confirm(name: &Name, loss: &str) -> Result<(), CliError> {
+    if !ask::somebody_is_there() {
+        return Err(CliError::usage("not-confirmed", format!("{name} is to be removed: {loss}"))
+            .help("say that it is meant: --yes"));
+    }
+    output::warn(&format!("{name} is to be removed: {loss}"));
+    let typed = ask::line("type its name if that is meant: ")?;
+    if typed.is_some_and(|typed| typed.trim() == name.as_str()) {
+        return Ok(());
+    }
+    Err(CliError::failed("not-confirmed", "nothing was removed"))
 }
 
 /// `cairn wallet passwd`.

@@ -146,7 +146,7 @@ pub(super) fn unanswered<'a>(
 }
 
 /// Whether a node has a transaction, in a block or waiting for one.
-async fn is_known(client: &Client, id: &TransactionId) -> Result<bool, CliError> {
+pub(super) async fn is_known(client: &Client, id: &TransactionId) -> Result<bool, CliError> {
     match client.get::<TransactionStatus>(&format!("/v1/transactions/{id}")).await {
         Ok(_) => Ok(true),
         Err(ClientError::Refused { status, .. }) if status == StatusCode::NOT_FOUND => Ok(false),
