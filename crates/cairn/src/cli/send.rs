@@ -118,8 +118,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
             [only] if arguments.payment.csv.is_none() => {
                 let handed = hand_over(&client, &network, &status, only).await;
                 note(&[handed.as_ref().map_or_else(|(_, fate)| *fate, |_| Fate::Taken)]);
-                let id = handed.map_err(|(error, _)| error)?;
-                follow(&client, &network, &status, only, id, wait, context.json).await?;
+                let handed = handed.map_err(|(error, _)| error)?;
+                follow(&client, &network, &status, only, handed, wait, context.json).await?;
             }
             several => {
                 let handed = many::hand_over(&client, several).await;
@@ -185,8 +185,16 @@ pub(crate) async fn submit(
     wait: Option<Duration>,
     json: bool,
 ) -> Result<(), CliError> {
-    let id = hand_over(client, network, status, transaction).await.map_err(|(error, _)| error)?;
-    follow(client, network, status, transaction, id, wait, json).await
+    let handed = hand_over(client, network, status, transaction).await.map_err(|(error, _)| error)?;
+    follow(client, network, status, transaction, handed, wait, json).await
+}
+
+/// A transaction that a node has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handed {
+    id: TransactionId,
+    /// When it was sent.
+    at: Instant,
 }
 
 /// Gives a signed transaction to the node, and tells nothing where that goes well.
@@ -199,19 +207,22 @@ pub(crate) async fn hand_over(
     network: &Network,
     status: &Status,
     transaction: &Transaction,
-) -> Result<TransactionId, (CliError, Fate)> {
+) -> Result<Handed, (CliError, Fate)> {
     if let Some(fee) = fee_above_amount(transaction, status) {
         output::warn(&format!("the fee is {}, more than what is sent", network.coins(fee)));
     }
+    let at = Instant::now();
     let submitted = client.submit(transaction.to_bytes()).await;
-    submitted.map(|submitted| submitted.id.into()).map_err(|error| match Fate::of_error(&error) {
-        Fate::Unknown => {
-            let id = transaction.body.id(&network.identity(), &transaction.witness.address());
-            let help =
-                format!("it may have arrived all the same: `cairn tx {id}` tells, once a node answers");
-            (CliError::from(error).help(help), Fate::Unknown)
+    submitted.map(|submitted| Handed { id: submitted.id.into(), at }).map_err(|error| {
+        match Fate::of_error(&error) {
+            Fate::Unknown => {
+                let id = transaction.body.id(&network.identity(), &transaction.witness.address());
+                let help =
+                    format!("it may have arrived all the same: `cairn tx {id}` tells, once a node answers");
+                (CliError::from(error).help(help), Fate::Unknown)
+            }
+            fate => (error.into(), fate),
         }
-        fate => (error.into(), fate),
     })
 }
 
@@ -221,11 +232,10 @@ pub(crate) async fn follow(
     network: &Network,
     status: &Status,
     transaction: &Transaction,
-    id: TransactionId,
+    Handed { id, at: started }: Handed,
     wait: Option<Duration>,
     json: bool,
 ) -> Result<(), CliError> {
-    let started = Instant::now();
     let Some(timeout) = wait else {
         if json {
             output::print_json(&Submitted { id: id.into(), status: TransactionState::Pending });

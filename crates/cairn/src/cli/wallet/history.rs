@@ -1,7 +1,7 @@
 //! `cairn wallet history`: what changed an account and what it owned after each change, newest first.
 
 use super::open::{WalletChoice, people};
-use super::outgoing::{is_known, unanswered};
+use super::outgoing::unseen;
 use super::payer::warn_of_new_chain;
 use super::show::address_of;
 use crate::api::views::{
@@ -130,24 +130,6 @@ pub(super) fn run(arguments: &Arguments, choice: &WalletChoice, context: &Contex
         }
         Ok(())
     })
-}
-
-/// What an account paid, as its wallet knows, and the node does not have.
-async fn unseen<'a>(
-    wallet: &'a Wallet,
-    network: &Network,
-    client: &Client,
-    account: &AccountView,
-) -> Result<Vec<&'a SentRecord>, CliError> {
-    let prefix = network.prefix()?;
-    let mut unseen = Vec::new();
-    for record in unanswered(wallet, network).filter(|it| it.from.to_text(&prefix) == account.address) {
-        // What has a nonce that is used can never come any more.
-        if record.nonce.0 >= account.nonce && !is_known(client, &record.id).await? {
-            unseen.push(record);
-        }
-    }
-    Ok(unseen)
 }
 
 type Row = [(Style, String); 8];

@@ -14,6 +14,12 @@ use cairn_core::hash::TransactionId;
 use cairn_core::numbers::{Amount, Timestamp};
 use cairn_core::transaction::{Transaction, TransactionBody, Transfer};
 use cairn_wallet::{SentRecord, Wallet};
+use std::time::Duration;
+
+/// After how many questions in a row a client pauses between two, and how long: a node of another machine
+/// answers 100 a second.
+const QUESTIONS_AT_ONCE: usize = 100;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What became of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +110,11 @@ pub(crate) async fn ask_after(
 ) -> Result<Vec<(TransactionId, Fate)>, CliError> {
     let prefix = network.prefix()?;
     let mut fates = Vec::new();
-    for record in unanswered(wallet, network).filter(|it| it.from.to_text(&prefix) == account.address) {
+    let unanswered = unanswered(wallet, network);
+    for record in unanswered.filter(|it| it.from.to_text(&prefix) == account.address) {
+        if fates.len() > QUESTIONS_AT_ONCE {
+            tokio::time::sleep(PAUSE).await;
+        }
         let what = format!(
             "{} to {}, signed {}",
             network.coins(record.amount),
@@ -138,15 +148,35 @@ pub(crate) async fn ask_after(
 }
 
 /// What a wallet sent on a network and heard nothing of.
-pub(super) fn unanswered<'a>(
-    wallet: &'a Wallet,
-    network: &Network,
-) -> impl Iterator<Item = &'a SentRecord> + use<'a> {
+fn unanswered<'a>(wallet: &'a Wallet, network: &Network) -> impl Iterator<Item = &'a SentRecord> + use<'a> {
     wallet.book().history(&network.identity()).into_iter().flat_map(|history| history.unanswered())
 }
 
+/// What an account paid, as its wallet knows, and the node does not have.
+pub(super) async fn unseen<'a>(
+    wallet: &'a Wallet,
+    network: &Network,
+    client: &Client,
+    account: &AccountView,
+) -> Result<Vec<&'a SentRecord>, CliError> {
+    let prefix = network.prefix()?;
+    let mut unseen = Vec::new();
+    // What has a nonce that is used can never come any more.
+    let open = unanswered(wallet, network)
+        .filter(|it| it.from.to_text(&prefix) == account.address && it.nonce.0 >= account.nonce);
+    for (place, record) in open.enumerate() {
+        if place > QUESTIONS_AT_ONCE {
+            tokio::time::sleep(PAUSE).await;
+        }
+        if !is_known(client, &record.id).await? {
+            unseen.push(record);
+        }
+    }
+    Ok(unseen)
+}
+
 /// Whether a node has a transaction, in a block or waiting for one.
-pub(super) async fn is_known(client: &Client, id: &TransactionId) -> Result<bool, CliError> {
+async fn is_known(client: &Client, id: &TransactionId) -> Result<bool, CliError> {
     match client.get::<TransactionStatus>(&format!("/v1/transactions/{id}")).await {
         Ok(_) => Ok(true),
         Err(ClientError::Refused { status, .. }) if status == StatusCode::NOT_FOUND => Ok(false),

@@ -101,8 +101,8 @@ pub(super) fn run(
             let fate = handed.as_ref().map_or_else(|(_, fate)| *fate, |_| Fate::Taken);
             note_after(wallet, &network, [(id, fate)]);
         }
-        let id = handed.map_err(|(error, _)| error)?;
-        follow(&client, &network, &status, &transaction, id, wait, context.json).await?;
+        let handed = handed.map_err(|(error, _)| error)?;
+        follow(&client, &network, &status, &transaction, handed, wait, context.json).await?;
         warn_of_published_key(&network, &sender, context.json);
         Ok(())
     })
