@@ -396,15 +396,19 @@ fn names(transactions: &[Transaction], identity: &BlockId) -> Vec<Names> {
 fn senders(transactions: &[Transaction]) -> Vec<Address> {
     let mut addresses = Messages::new(Tag::ADDRESS, transactions.len(), 33);
     for transaction in transactions {
-        let Witness::Ed25519 { key, .. } = &transaction.witness else {
-            return transactions.iter().map(|transaction| transaction.witness.address()).collect();
-        };
-        addresses.push(|out| {
-            Scheme::Ed25519.encode(out);
-            key.encode(out);
-        });
+        if let Witness::Ed25519 { key, .. } = &transaction.witness {
+            addresses.push(|out| {
+                Scheme::Ed25519.encode(out);
+                key.encode(out);
+            });
+        }
     }
-    addresses.hash().into_iter().map(Address).collect()
+    let mut addresses = addresses.hash().into_iter().map(Address);
+    let address = |transaction: &Transaction| match &transaction.witness {
+        Witness::Ed25519 { .. } => addresses.next().expect("one for each key of ed25519"),
+        other => other.address(),
+    };
+    transactions.iter().map(address).collect()
 }
 
 /// The hash of a witness and, with it, the leaf of a transaction.
@@ -495,11 +499,15 @@ pub fn check_each_identified(
     rules: &Rules,
     batching: Batching<'_>,
 ) -> Vec<Result<CheckedTransaction, TransactionError>> {
-    let formed: Vec<_> = identified.into_iter().map(|transaction| check_form(transaction, rules)).collect();
-    if all_signed(formed.iter().filter_map(|outcome| outcome.as_ref().ok()), batching) {
-        return formed;
+    let judged: Vec<_> = identified
+        .into_iter()
+        .map(|transaction| check_form(transaction, rules).and_then(judge_outside_batch))
+        .collect();
+    let in_batch = judged.iter().filter_map(|outcome| signed(outcome.as_ref().ok()?));
+    if verify_batch(in_batch, batching) {
+        return judged;
     }
-    formed
+    judged
         .into_iter()
         .map(|outcome| {
             outcome.and_then(|checked| {
@@ -513,18 +521,19 @@ pub fn check_each_identified(
         .collect()
 }
 
+/// Judges the signature of a transaction that no batch can hold, and lets all others pass: anybody may send one,
+/// and it must not take the speed of the batch from those beside it.
+fn judge_outside_batch(checked: CheckedTransaction) -> Result<CheckedTransaction, TransactionError> {
+    if signed(&checked).is_some() { Ok(checked) } else { Err(TransactionError::WrongSignature) }
+}
+
 /// The position of the first transaction whose signature is wrong.
 fn first_wrong_signature(checked: &[CheckedTransaction], batching: Batching<'_>) -> Option<usize> {
-    if all_signed(checked.iter(), batching) {
+    let signed_all: Option<Vec<SignedMessage<'_>>> = checked.iter().map(signed).collect();
+    if signed_all.is_some_and(|signed| verify_batch(signed, batching)) {
         return None;
     }
     checked.iter().position(|transaction| !signed(transaction).is_some_and(verify))
-}
-
-/// Whether every signature is there and right.
-fn all_signed<'a>(checked: impl Iterator<Item = &'a CheckedTransaction>, batching: Batching<'_>) -> bool {
-    let signed: Option<Vec<SignedMessage<'_>>> = checked.map(signed).collect();
-    signed.is_some_and(|signed| verify_batch(signed, batching))
 }
 
 /// Every rule that needs neither state nor signature.
@@ -683,5 +692,46 @@ impl Encode for Transaction {
 impl Decode for Transaction {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self { body: TransactionBody::decode(reader)?, witness: Witness::decode(reader)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a genesis that lists a scheme would let through before a signature is looked at.
+    fn of_scheme(witness: Witness) -> CheckedTransaction {
+        let body = TransactionBody {
+            version: TRANSACTION_VERSION,
+            nonce: Nonce(0),
+            valid_until: Height(0),
+            max_fee_rate: FeeRate(1),
+            tip_rate: FeeRate(0),
+            transfers: vec![Transfer { to: Address([1; 32]), amount: Amount::from_units(1) }],
+            data: Vec::new(),
+        };
+        let transaction = Transaction { body, witness };
+        let IdentifiedTransaction { transaction, id, leaf, sender, bytes } =
+            IdentifiedTransaction::new(transaction, &BlockId([7; 32]));
+        CheckedTransaction {
+            weight: weight(&transaction, bytes),
+            transaction,
+            id,
+            leaf,
+            sender,
+            sender_path: sender.path(),
+            recipient_paths: RecipientPaths::default(),
+            amount: Amount::from_units(1),
+            bytes,
+        }
+    }
+
+    #[test]
+    fn tx_9_what_no_batch_can_hold_is_refused_before_there_is_one() {
+        let foreign = of_scheme(Witness::Secp256k1 { key: [2; 33], signature: [0; 64] });
+        assert_eq!(judge_outside_batch(foreign), Err(TransactionError::WrongSignature));
+        // Even a wrong signature of ed25519 is for the batch to judge.
+        let ours = of_scheme(Witness::Ed25519 { key: [2; 32], signature: [0; 64] });
+        assert_eq!(judge_outside_batch(ours.clone()), Ok(ours));
     }
 }

@@ -169,6 +169,22 @@ fn tx_9_one_wrong_signature_in_a_batch_is_found_and_the_others_stand() {
 }
 
 #[test]
+fn tx_9_one_of_a_foreign_scheme_in_a_batch_is_refused_and_the_others_stand() {
+    let mut many: Vec<Transaction> =
+        (0..20).map(|nonce| sign(TransactionBody { nonce: Nonce(nonce), ..body() }, ALICE)).collect();
+    many[4].witness = Witness::Secp256k1 { key: [2; 33], signature: [0; 64] };
+    many[11].witness = Witness::RsaPss { key: vec![1; 270], signature: vec![2; 256] };
+    let alone: Vec<_> = many.iter().map(|transaction| check(transaction.clone(), &rules())).collect();
+    for place in [4, 11] {
+        let found = many[place].witness.scheme();
+        assert_eq!(alone[place].as_ref().err(), Some(&TransactionError::SchemeNotEnabled { found }));
+    }
+    assert_eq!(alone.iter().filter(|verdict| verdict.is_ok()).count(), 18);
+    // Names, senders and places are those that each has by itself.
+    assert_eq!(check_each(many, &rules(), SEED), alone);
+}
+
+#[test]
 fn tx_10_an_expired_transaction_is_refused() {
     let until = |height| TransactionBody { valid_until: Height(height), ..body() };
     let at = |height| BlockContext { height: Height(height), ..CONTEXT };
