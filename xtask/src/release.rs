@@ -119,7 +119,24 @@ fn lay_out(repository: &Repository, program: &Path, to: &Path) -> Result<Vec<Str
         write(&to.join(&file), &script, 0o644)?;
         files.push(file);
     }
+    files.extend(lay_out_pages(program, to)?);
     files.sort();
+    Ok(files)
+}
+
+/// Has the program write the manual pages of its commands; returns their names.
+fn lay_out_pages(program: &Path, to: &Path) -> Result<Vec<String>, Refusal> {
+    let folder = to.join("man/man1");
+    let mut command = Command::new(program);
+    output_of(command.args(["man", "--to"]).arg(&folder), "the program was built just now")?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(|error| unwritable(&folder, &error))? {
+        let path = entry.map_err(|error| unwritable(&folder, &error))?.path();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
+            .map_err(|error| unwritable(&path, &error))?;
+        let name = path.file_name().expect("an entry of a folder has a name").to_string_lossy();
+        files.push(format!("man/man1/{name}"));
+    }
     Ok(files)
 }
 
@@ -152,9 +169,10 @@ mod tests {
     use super::*;
     use crate::scratch::Scratch;
 
-    /// A program that says what it was asked.
+    /// A program that says what it was asked, and writes a manual page.
     fn program(scratch: &Scratch) -> PathBuf {
-        scratch.write("program", "#!/bin/sh\necho \"$@\"\n");
+        let script = "#!/bin/sh\necho \"$1 $2\"\n[ \"$1\" != man ] || { mkdir -p \"$3\" && echo page >\"$3/cairn.1\"; }\n";
+        scratch.write("program", script);
         let path = scratch.repository().root.join("program");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
@@ -181,6 +199,7 @@ mod tests {
             "completions/_cairn",
             "completions/cairn.bash",
             "completions/cairn.fish",
+            "man/man1/cairn.1",
             "packaging/Dockerfile",
             "packaging/alerts.yml",
             "packaging/cairn.service",

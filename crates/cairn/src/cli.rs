@@ -12,6 +12,7 @@ mod genesis;
 mod load;
 mod local;
 mod log;
+mod man;
 mod mempool;
 mod mine;
 mod network;
@@ -126,6 +127,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Write the completions for a shell.
     Completions(completions::Arguments),
+    /// Write the manual page of a command, or those of all.
+    Man(man::Arguments),
 }
 
 /// Runs the command that the arguments of this process name.
@@ -153,6 +156,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Completions(arguments) => {
             return completions::write(&arguments, &mut Cli::command(), cli.global.json);
         }
+        Command::Man(arguments) => return man::write(&arguments, Cli::command(), cli.global.json),
         Command::Bench(arguments) => return bench::run(&arguments, cli.global.json),
         _ => Context::new(cli.global)?,
     };
@@ -176,7 +180,9 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Doctor(arguments) => doctor::run(arguments, context),
         Command::Log(arguments) => log::run(arguments, &context),
         Command::Stop(arguments) => stop::run(&arguments, &context),
-        Command::Paths | Command::Completions(_) | Command::Bench(_) => unreachable!("returned above"),
+        Command::Paths | Command::Completions(_) | Command::Man(_) | Command::Bench(_) => {
+            unreachable!("returned above")
+        }
     }
 }
 

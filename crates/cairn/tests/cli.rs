@@ -144,7 +144,7 @@ fn without_a_node_every_command_that_needs_one_says_so_with_status_3() {
 #[test]
 fn wrong_usage_is_status_2_whatever_is_wrong() {
     let user = User::new();
-    let commands: [(&[&str], &str); 27] = [
+    let commands: [(&[&str], &str); 28] = [
         (&["frobnicate"], "usage"),
         (&["send"], "usage"),
         (&["load"], "usage"),
@@ -155,6 +155,7 @@ fn wrong_usage_is_status_2_whatever_is_wrong() {
         (&["mine", "--threads", "257"], "usage"),
         (&["node", "--role", "king"], "usage"),
         (&["completions", "basic"], "usage"),
+        (&["man", "wallet", "frobnicate"], "unknown-command"),
         (&["block", "../status"], "bad-block"),
         (&["tx", "abc"], "bad-id"),
         (&["block", "--node", "ftp://x"], "wrong-value"),
@@ -222,6 +223,26 @@ fn what_needs_no_node_answers_in_json() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(user.succeed(&["completions", shell]).contains("devnet"), "{shell}");
     }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let user = User::new();
+    let page = user.succeed(&["man", "wallet", "history"]);
+    assert!(page.contains(".TH cairn-wallet-history 1"), "{page}");
+    assert!(page.contains("cairn wallet history"), "{page}");
+    assert_eq!(user.json(&["man"])["name"], "cairn.1");
+    let directory = user.path("share/man/man1");
+    let told = user.json(&["man", "--to", directory.to_str().unwrap()]);
+    let pages: Vec<&str> = told["pages"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    assert!(pages.len() > 40 && pages.contains(&"cairn-wallet-history.1"), "{pages:?}");
+    for name in pages {
+        let page = std::fs::read_to_string(directory.join(name)).unwrap();
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{name}: {page}");
+    }
+    std::fs::write(user.path("file"), "").unwrap();
+    let (status, error) = user.fail(&["man", "--to", user.path("file").to_str().unwrap()]);
+    assert_eq!((status, error["code"].as_str()), (1, Some("unwritable-file")), "{error}");
 }
 
 #[test]
