@@ -5,6 +5,7 @@
 
 mod toolchain;
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,51 +14,74 @@ use crate::report::{Painter, Refusal};
 use crate::repository::{Repository, run as run_program, run_and_keep};
 use crate::{arrows, deny, links, rules};
 
-/// One step: what it is called, and what it does. It returns a short result for its line.
+/// One step: what it is called, and what it does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     name: &'static str,
-    run: fn(&Repository) -> Result<String, Refusal>,
+    run: fn(&Repository) -> Result<Done, Refusal>,
+}
+
+/// What a step that was not refused has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// A short result for its line.
+    pub(crate) summary: String,
+    /// What this machine lacked to do all of it, and what to do about that.
+    pub(crate) left_out: Option<String>,
+}
+
+impl From<String> for Done {
+    fn from(summary: String) -> Self {
+        Self { summary, left_out: None }
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.summary)?;
+        self.left_out.as_ref().map_or(Ok(()), |what| write!(f, "; {what}"))
+    }
 }
 
 /// What takes seconds and needs nothing built but this program.
 pub(crate) const QUICK: &[Step] = &[
-    Step { name: "format", run: format },
-    Step { name: "arrows", run: arrows::check },
-    Step { name: "rules", run: rules::check },
-    Step { name: "links", run: links::check },
+    Step { name: "format", run: |it| format(it).map(Done::from) },
+    Step { name: "arrows", run: |it| arrows::check(it).map(Done::from) },
+    Step { name: "rules", run: |it| rules::check(it).map(Done::from) },
+    Step { name: "links", run: |it| links::check(it).map(Done::from) },
 ];
 
 /// What builds the workspace.
 const SLOW: &[Step] = &[
     Step { name: "spec", run: spec },
     Step { name: "deny", run: deny::check },
-    Step { name: "clippy", run: clippy },
-    Step { name: "tests", run: tests },
-    Step { name: "doc tests", run: doc_tests },
-    Step { name: "docs", run: docs },
-    Step { name: "bite", run: bite },
+    Step { name: "clippy", run: |it| clippy(it).map(Done::from) },
+    Step { name: "tests", run: |it| tests(it).map(Done::from) },
+    Step { name: "doc tests", run: |it| doc_tests(it).map(Done::from) },
+    Step { name: "docs", run: |it| docs(it).map(Done::from) },
+    Step { name: "bite", run: |it| bite(it).map(Done::from) },
 ];
 
 /// Everything, with set-up first.
 pub(crate) fn full() -> Vec<Step> {
-    let set_up = Step { name: "toolchain", run: toolchain::prepare };
+    let set_up = Step { name: "toolchain", run: |it| toolchain::prepare(it).map(Done::from) };
     [&[set_up], QUICK, SLOW].concat()
 }
 
-/// Runs `steps` until one fails, and shows them once more at the end.
+/// Runs `steps` until one fails, and shows them once more at the end, with what was left out in the last line.
 pub(crate) fn run(repository: &Repository, steps: &[Step]) -> Result<(), Refusal> {
     let painter = Painter::for_stdout();
     let started = Instant::now();
-    let mut lines = Vec::new();
+    let (mut lines, mut left_out) = (Vec::new(), Vec::new());
     for step in steps {
         let step_started = Instant::now();
         println!("{}", painter.dim(&format!("· {}", step.name)));
         match (step.run)(repository) {
-            Ok(summary) => {
-                let line = passed(painter, step.name, step_started.elapsed(), &summary);
+            Ok(done) => {
+                let line = passed(painter, step.name, step_started.elapsed(), &done);
                 println!("{line}");
                 lines.push(line);
+                left_out.extend(done.left_out.map(|what| format!("{}: {what}", step.name)));
             }
             Err(refusal) => {
                 let time = in_words(step_started.elapsed());
@@ -67,16 +91,28 @@ pub(crate) fn run(repository: &Repository, steps: &[Step]) -> Result<(), Refusal
         }
     }
     println!("\n{}", lines.join("\n"));
-    println!(
-        "{}",
-        painter.green(&format!("all {} steps passed in {}", steps.len(), in_words(started.elapsed())))
-    );
+    println!("{}", closing(painter, steps.len(), started.elapsed(), &left_out));
     Ok(())
 }
 
-fn passed(painter: Painter, name: &str, time: Duration, summary: &str) -> String {
+fn passed(painter: Painter, name: &str, time: Duration, done: &Done) -> String {
     let name = painter.bold(&format!("{name:<9}"));
-    format!("{} {name} {:>10}  {}", painter.green("✓"), in_words(time), painter.dim(summary))
+    let mark = if done.left_out.is_some() { painter.bold("~") } else { painter.green("✓") };
+    let mut line = format!("{mark} {name} {:>10}  {}", in_words(time), painter.dim(&done.summary));
+    if let Some(what) = &done.left_out {
+        line = format!("{line}; {}", painter.bold(what));
+    }
+    line
+}
+
+/// The last line: that all went well, and what nobody looked at.
+fn closing(painter: Painter, steps: usize, time: Duration, left_out: &[String]) -> String {
+    let time = in_words(time);
+    if left_out.is_empty() {
+        return painter.green(&format!("all {steps} steps passed in {time}"));
+    }
+    let parts = painter.bold(&left_out.join("; "));
+    format!("{}, but in part: {parts}", painter.green(&format!("all {steps} steps passed in {time}")))
 }
 
 fn in_words(time: Duration) -> String {
@@ -104,15 +140,18 @@ fn format(repository: &Repository) -> Result<String, Refusal> {
 }
 
 /// Recomputes the specification's vectors with the program that was written from its pages alone.
-fn spec(repository: &Repository) -> Result<String, Refusal> {
+fn spec(repository: &Repository) -> Result<Done, Refusal> {
     let mut command = Command::new("python3");
     command.arg("docs/spec/check.py").current_dir(&repository.root);
     let advice = "docs/spec and its vectors disagree: find out which of them is right";
     match command.output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok("skipped: no python3 here".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Done {
+            summary: "the vectors are compared by the tests only".to_owned(),
+            left_out: Some("NOT recomputed by an independent program: install python3".to_owned()),
+        }),
         Err(error) => Err(Refusal::new(format!("python3 cannot be started: {error}"), advice)),
         Ok(output) if output.status.success() => {
-            Ok("an independent program agrees with every vector".to_owned())
+            Ok("an independent program agrees with every vector".to_owned().into())
         }
         Ok(output) => {
             let printed = [output.stdout, output.stderr].concat();
@@ -193,12 +232,29 @@ mod tests {
 
     #[test]
     fn the_first_failure_ends_the_run() {
-        let fine = Step { name: "fine", run: |_| Ok(String::new()) };
+        let fine = Step { name: "fine", run: |_| Ok(String::new().into()) };
         let wrong = Step { name: "wrong", run: |_| Err(Refusal::new("it is wrong", "mend it")) };
         let never = Step { name: "never", run: |_| Err(Refusal::new("it ran", "stop earlier")) };
         let refusal = run(&Repository::current(), &[fine, wrong, never]).unwrap_err();
         assert_eq!(refusal.findings, ["it is wrong"]);
         run(&Repository::current(), &[fine, fine]).unwrap();
+    }
+
+    #[test]
+    fn what_could_not_be_done_has_another_mark_and_stands_in_the_last_line() {
+        let plain = Painter::plain();
+        let second = Duration::from_secs(1);
+        let whole = Done::from("400 packages".to_owned());
+        assert_eq!(passed(plain, "deny", second, &whole), "✓ deny           1.0 s  400 packages");
+        let part = Done { left_out: Some("advisories NOT checked".to_owned()), ..whole };
+        let line = passed(plain, "deny", second, &part);
+        assert_eq!(line, "~ deny           1.0 s  400 packages; advisories NOT checked");
+        assert_eq!(closing(plain, 2, second, &[]), "all 2 steps passed in 1.0 s");
+        let left_out = ["deny: advisories NOT checked".to_owned()];
+        assert_eq!(
+            closing(plain, 2, second, &left_out),
+            "all 2 steps passed in 1.0 s, but in part: deny: advisories NOT checked"
+        );
     }
 
     #[test]

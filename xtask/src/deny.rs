@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::check::Done;
 use crate::report::Refusal;
 use crate::repository::{Repository, output_of, succeeds};
 
@@ -34,30 +35,43 @@ struct Policy {
     skipped: BTreeSet<String>,
 }
 
-/// Judges all dependencies; the summary says whether advisories were looked at.
-pub(crate) fn check(repository: &Repository) -> Result<String, Refusal> {
+/// Judges all dependencies, and says where advisories could not be looked at.
+pub(crate) fn check(repository: &Repository) -> Result<Done, Refusal> {
     let policy = Policy::read(&repository.read("deny.toml".to_owned())?.text);
     let packages = packages(repository)?;
     let outside = packages.iter().filter(|package| package.source.is_some()).count();
     let findings = findings(&packages, &policy);
     let summary = format!("{outside} packages from outside");
     let summary = Refusal::unless_empty(findings, summary, "deny.toml says what is allowed and why")?;
-    Ok(format!("{summary}; {}", advisories(repository)?))
+    Ok(match advisories(repository)? {
+        Advisories::None => Done::from(format!("{summary}; no advisory against them")),
+        Advisories::Unknown(why) => {
+            Done { summary, left_out: Some(format!("advisories NOT checked: {why}")) }
+        }
+    })
+}
+
+/// What is known against the dependencies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Advisories {
+    None,
+    /// Nobody looked, and why.
+    Unknown(&'static str),
 }
 
 /// Runs cargo-deny where it is installed.
-fn advisories(repository: &Repository) -> Result<&'static str, Refusal> {
+fn advisories(repository: &Repository) -> Result<Advisories, Refusal> {
     if !succeeds(&mut repository.cargo(&["deny", "--version"])) {
-        return Ok("advisories NOT checked: `cargo install --locked cargo-deny` once");
+        return Ok(Advisories::Unknown("`cargo install --locked cargo-deny` once"));
     }
     if !succeeds(&mut repository.cargo(&["deny", "fetch", "db"])) {
-        return Ok("advisories NOT checked: their database cannot be fetched, is there a network?");
+        return Ok(Advisories::Unknown("their database cannot be fetched, is there a network?"));
     }
     output_of(
         &mut repository.cargo(&["deny", "check", "--disable-fetch"]),
         "take a version without the fault; or say in deny.toml why it does not touch us",
     )?;
-    Ok("no advisory against them")
+    Ok(Advisories::None)
 }
 
 fn packages(repository: &Repository) -> Result<Vec<Package>, Refusal> {

@@ -99,7 +99,7 @@ const CHORES: &[Chore] = &[
     Chore {
         name: "deny",
         about: "check licences, sources, versions and advisories of dependencies",
-        run: |repository, _| deny::check(repository).map(|summary| println!("{summary}")),
+        run: |repository, _| deny::check(repository).map(|done| println!("{done}")),
     },
     Chore {
         name: "release",

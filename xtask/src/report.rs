@@ -42,6 +42,12 @@ impl Painter {
         Self { on: wanted && !is_set("NO_COLOR") }
     }
 
+    /// Without colours.
+    #[cfg(test)]
+    pub(crate) const fn plain() -> Self {
+        Self { on: false }
+    }
+
     pub(crate) fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
