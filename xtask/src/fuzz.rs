@@ -164,7 +164,7 @@ mod tests {
             let (_, count) = text.split_once("pub const TARGETS: [Target; ").unwrap();
             count.split(']').next().unwrap().parse::<usize>().unwrap()
         });
-        assert_eq!(targets.len(), counted.iter().sum(), "{targets:?}");
+        assert_eq!(targets.len(), counted.iter().sum::<usize>(), "{targets:?}");
         let names: std::collections::BTreeSet<_> = targets.iter().map(|target| &target.name).collect();
         assert_eq!(names.len(), targets.len(), "a name stands for one target: {targets:?}");
     }
