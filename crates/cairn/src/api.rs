@@ -27,6 +27,7 @@ use crate::run::NodeHandle;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{Method, Uri};
+use axum::routing::get;
 use cairn_core::network::Rules;
 use errors::ApiError;
 use faucet::Faucet;
@@ -142,6 +143,11 @@ pub async fn serve(listener: TcpListener, settings: ApiSettings) {
     let stopped = stop.subscribe();
     let (reads, rendered, description) = (Reads::default(), Rendered::default(), description.into());
     let api = Arc::new(Api { node, name, role, token, faucet, stop, metrics, reads, rendered, description });
+    // The page is for people; the description is of what programs ask.
+    let router = router
+        .route("/", get(routes::page::page))
+        .route("/page.css", get(routes::page::style))
+        .route("/page.js", get(routes::page::script));
     let router: Router =
         router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed).with_state(api);
     server::serve(listener, router, access, http, stopped).await;

@@ -16,6 +16,8 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 /// The longest filter that is read, in bytes.
 const FILTER_BYTES_MAX: usize = 1024;
+/// A module of a library that is heard only from `warn` on, unless a filter names it.
+const QUIET_MODULE: &str = "libp2p_swarm";
 /// What may stand in a filter without the name of a module.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -172,7 +174,9 @@ fn read_filter(text: &str) -> Result<EnvFilter, LogError> {
             return Err(LogError::UnknownLevel { word: word.into() });
         }
     }
-    Ok(EnvFilter::try_new(text)?)
+    // A library below speaks of its own matters where nobody has asked for them.
+    let quiet = if text.contains(QUIET_MODULE) { String::new() } else { format!(",{QUIET_MODULE}=warn") };
+    Ok(EnvFilter::try_new(format!("{text}{quiet}"))?)
 }
 
 /// What a line is made by, once it is known where it goes.

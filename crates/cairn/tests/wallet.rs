@@ -125,7 +125,7 @@ struct Devnet {
 
 impl Devnet {
     fn start(user: &User, more: &[&str]) -> Self {
-        let arguments = [&["devnet", "--port-base", "0", "--json"], more].concat();
+        let arguments = [&["devnet", "--port-base", "0", "--nodes", "1", "--json"], more].concat();
         let mut child = user.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

@@ -7,6 +7,7 @@ pub(super) mod events;
 pub(super) mod health;
 pub(super) mod log;
 pub(super) mod mempool;
+pub(super) mod page;
 pub(super) mod peers;
 pub(super) mod status;
 pub(super) mod submit;

@@ -164,6 +164,12 @@ fn welcome(ready: &DevnetReady, ephemeral: bool, is_manual: bool) {
     if is_manual {
         output::print_line("\nBlocks are made only when asked: `cairn mine` makes one.");
     }
+    if let Some(first) = ready.nodes.first() {
+        output::print_line(&format!(
+            "\nOr look at it in a browser: {}",
+            Style::Name.paint(&first.api, colours)
+        ));
+    }
     output::print_line("\nCtrl-C stops the network.\n");
     if let Some(node) = ready.nodes.first().filter(|_| std::io::stderr().is_terminal()) {
         show_line(&node.api);

@@ -17,6 +17,7 @@ mod news;
 mod node;
 mod numbers;
 mod operator;
+mod peers;
 mod rules;
 mod seats;
 mod sender;

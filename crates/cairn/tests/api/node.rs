@@ -49,7 +49,7 @@ impl TestNode {
 
     /// The devnet of a home directory.
     pub(crate) fn start_in(home: TempDir, flags: &[&str]) -> Self {
-        let command = ["devnet", "--json", "--port-base", "0"];
+        let command = ["devnet", "--json", "--port-base", "0", "--nodes", "1"];
         Self::spawn(home, &[&command, flags].concat())
     }
 

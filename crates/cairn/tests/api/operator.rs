@@ -156,7 +156,7 @@ fn damaged_news_and_a_damaged_mempool_are_set_aside_and_damaged_blocks_are_not()
     damage(&blocks, IN_HEADER);
     let before = std::fs::read(&blocks).unwrap();
     let refused = std::process::Command::new(crate::node::program())
-        .args(["devnet", "--json", "--port-base", "0"])
+        .args(["devnet", "--json", "--port-base", "0", "--nodes", "1"])
         .env("HOME", home.path())
         .env("XDG_CONFIG_HOME", home.path().join("config"))
         .env("XDG_DATA_HOME", home.path().join("data"))

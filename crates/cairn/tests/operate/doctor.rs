@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// A devnet with some blocks, stopped or killed.
 fn devnet(end: &str) -> (Home, PathBuf) {
     let home = Home::new();
-    let node = home.start(&["devnet", "--port-base", "0", "--mine", "manual"]);
+    let node = home.start(&["devnet", "--port-base", "0", "--nodes", "1", "--mine", "manual"]);
     home.shell("cairn send --from alice --to bob --amount 5; cairn mine --blocks 3");
     if end == "kill" {
         node.kill();
@@ -47,7 +47,7 @@ fn a_machine_without_a_chain_is_looked_at() {
 #[test]
 fn a_running_node_is_asked() {
     let home = Home::new();
-    let _node = home.start(&["devnet", "--port-base", "0"]);
+    let _node = home.start(&["devnet", "--port-base", "0", "--nodes", "1"]);
     assert_eq!(finding(&home, "node", 0)["grade"], "fine");
     assert_eq!(finding(&home, "newest block", 0)["grade"], "fine");
     assert_eq!(finding(&home, "token", 0)["grade"], "fine");
