@@ -18,6 +18,8 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 const FILTER_BYTES_MAX: usize = 1024;
 /// A module of a library that is heard only from `warn` on, unless a filter names it.
 const QUIET_MODULE: &str = "libp2p_swarm";
+/// The levels at which it would be heard otherwise.
+const LOUD_LEVELS: [&str; 3] = ["info", "debug", "trace"];
 /// What may stand in a filter without the name of a module.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -175,8 +177,11 @@ fn read_filter(text: &str) -> Result<EnvFilter, LogError> {
         }
     }
     // A library below speaks of its own matters where nobody has asked for them.
-    let quiet = if text.contains(QUIET_MODULE) { String::new() } else { format!(",{QUIET_MODULE}=warn") };
-    Ok(EnvFilter::try_new(format!("{text}{quiet}"))?)
+    let is_loud = |word: &str| LOUD_LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word.trim()));
+    if text.split(',').any(is_loud) && !text.contains(QUIET_MODULE) {
+        return Ok(EnvFilter::try_new(format!("{text},{QUIET_MODULE}=warn"))?);
+    }
+    Ok(EnvFilter::try_new(text)?)
 }
 
 /// What a line is made by, once it is known where it goes.
