@@ -72,6 +72,7 @@ TAGS = {
     "HISTORY_LEAF": b"cairn/history/leaf/1",
     "HISTORY_NODE": b"cairn/history/node/1",
     "HISTORY_ROOT": b"cairn/history/root/1",
+    "SHORT_ID": b"cairn/shortid/1",
 }
 
 
@@ -1197,6 +1198,198 @@ def seal_data(kind, seal, opened):
     return kind + b"\0" + costs + bytes.fromhex(seal["salt"]) + bytes.fromhex(seal["nonce"]) + opened
 
 
+# ---- 12 Messages ---------------------------------------------------------------------------------
+
+# Each message: its fields, with their types and limits.
+MESSAGES = {
+    "INV": [("leaves", "hashes", 1000)],
+    "GET": [("leaves", "hashes", 100)],
+    "NOF": [("leaves", "hashes", 100)],
+    "TXN": [("transactions", read_transaction, 100)],
+    "GHD": [("locator", "hashes", 64), ("stop", "hash", None)],
+    "HDR": [("headers", lambda r: (read_header(r), read_seal(r)), 2000)],
+    "GCM": [("block", "hash", None)],
+    "CMP": [
+        ("header", "header", 69632), ("salt", "number", None), ("certificate", "certificate", 69632),
+        ("extra", "bytes", 65536), ("short_ids", "short ids", 131072),
+    ],
+    "GBT": [("block", "hash", None), ("places", "places", 131072)],
+    "BTX": [("block", "hash", None), ("transactions", read_transaction, 131072)],
+    "GBL": [("blocks", "hashes", 128)],
+    "BLK": [("block", "bytes", 2**24)],
+    "GGN": [("identity", "hash", None)],
+    "GEN": [("piece", "bytes", 2**20)],
+}  # fmt: skip
+BODY_BYTES_MAX = {
+    "peer": {
+        "INV": 32064, "GET": 3264, "NOF": 3264, "TXN": 1114176, "GHD": 2144, "HDR": 2097152, "GCM": 96,
+        "CMP": 1048576, "GBT": 524352, "BTX": 4194288,
+    },
+    "bulk": {"GBL": 4160, "BLK": 16777200, "GGN": 96, "GEN": 1048640},
+}  # fmt: skip
+# What is made of pieces of one length.
+PIECES = {"hashes": 32, "places": 4, "short ids": 6}
+
+
+class Pack:
+    """MessagePack, as far as messages need it. Numbers of MessagePack are big-endian."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        require(count <= len(self.data) - self.at, "MSG-2")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def big(self, count):
+        return int.from_bytes(self.take(count), "big")
+
+    def array(self):
+        mark = self.big(1)
+        if mark & 0xF0 == 0x90:
+            return mark & 0x0F
+        require(mark in (0xDC, 0xDD), "MSG-2")
+        return self.big({0xDC: 2, 0xDD: 4}[mark])
+
+    def bin(self, limit):
+        mark = self.big(1)
+        require(mark in (0xC4, 0xC5, 0xC6), "MSG-2")
+        length = self.big({0xC4: 1, 0xC5: 2, 0xC6: 4}[mark])
+        require(limit is None or length <= limit, "MSG-3")
+        return self.take(length)
+
+    def number(self):
+        mark = self.big(1)
+        if mark <= 0x7F:
+            return mark
+        require(0xCC <= mark <= 0xD3, "MSG-2")
+        if mark <= 0xCF:
+            return self.big(1 << mark - 0xCC)
+        number = int.from_bytes(self.take(1 << mark - 0xD0), "big", signed=True)
+        require(number >= 0, "MSG-2")
+        return number
+
+
+def canonical(read, data):
+    require(rule_of(lambda: read_exactly(read, data)) is None, "MSG-4")
+    return data.hex()
+
+
+def read_field(pack, kind, limit):
+    if kind == "number":
+        return str(pack.number())
+    if kind == "hash":
+        data = pack.bin(None)
+        require(len(data) == 32, "MSG-2")
+        return data.hex()
+    if kind in PIECES:
+        size = PIECES[kind]
+        data = pack.bin(limit * size)
+        require(len(data) % size == 0, "MSG-2")
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        if kind != "places":
+            return [piece.hex() for piece in pieces]
+        places = [int.from_bytes(piece, "little") for piece in pieces]
+        require(all(a < b for a, b in zip(places, places[1:])), "MSG-5")
+        return places
+    if kind in ("bytes", "header", "certificate"):
+        data = pack.bin(limit)
+        if kind == "header":
+            canonical(lambda r: (read_header(r), read_seal(r)), data)
+        elif kind == "certificate" and data:
+            canonical(read_certificate, data)
+        return data.hex()
+    count = pack.array()
+    require(count <= limit, "MSG-3")
+    return [canonical(kind, pack.bin(None)) for _ in range(count)]
+
+
+def read_message(name, body):
+    require(name in MESSAGES, "MSG-1")
+    pack = Pack(body)
+    left, fields = pack.array(), {}
+    for field, kind, limit in MESSAGES[name]:
+        require(left > 0, "MSG-2")
+        left -= 1
+        fields[field] = read_field(pack, kind, limit)
+    return fields
+
+
+def pack_array(count):
+    if count <= 15:
+        return bytes([0x90 | count])
+    return b"\xdc" + count.to_bytes(2, "big") if count < 2**16 else b"\xdd" + count.to_bytes(4, "big")
+
+
+def pack_bin(data):
+    size, mark = next((size, mark) for size, mark in ((1, 0xC4), (2, 0xC5), (4, 0xC6)) if len(data) < 256**size)
+    return bytes([mark]) + len(data).to_bytes(size, "big") + data
+
+
+def pack_number(number):
+    if number <= 0x7F:
+        return bytes([number])
+    power = next(power for power in range(4) if number < 256 ** (1 << power))
+    return bytes([0xCC + power]) + number.to_bytes(1 << power, "big")
+
+
+def write_message(name, fields):
+    out = pack_array(len(MESSAGES[name]))
+    for field, kind, _ in MESSAGES[name]:
+        value = fields[field]
+        if kind == "number":
+            out += pack_number(int(value))
+        elif kind == "places":
+            out += pack_bin(b"".join(u(32, place) for place in value))
+        elif kind in PIECES:
+            out += pack_bin(b"".join(bytes.fromhex(piece) for piece in value))
+        elif isinstance(kind, str):
+            out += pack_bin(bytes.fromhex(value))
+        else:
+            out += pack_array(len(value)) + b"".join(pack_bin(bytes.fromhex(item)) for item in value)
+    return out
+
+
+def siphash_2_4(k0, k1, data):
+    """Aumasson and Bernstein, SipHash: a fast short-input PRF (2012)."""
+    mask = U64_MAX
+
+    def rotate(x, bits):
+        return (x << bits | x >> 64 - bits) & mask
+
+    v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
+
+    def rounds(count):
+        for _ in range(count):
+            v[0] = (v[0] + v[1]) & mask
+            v[2] = (v[2] + v[3]) & mask
+            v[1] = rotate(v[1], 13) ^ v[0]
+            v[3] = rotate(v[3], 16) ^ v[2]
+            v[0] = rotate(v[0], 32)
+            v[2] = (v[2] + v[1]) & mask
+            v[0] = (v[0] + v[3]) & mask
+            v[1] = rotate(v[1], 17) ^ v[2]
+            v[3] = rotate(v[3], 21) ^ v[0]
+            v[2] = rotate(v[2], 32)
+
+    whole = len(data) // 8 * 8
+    last = data[whole:] + bytes(7 - len(data) % 8) + bytes([len(data) % 256])
+    for at in range(0, whole + 8, 8):
+        word = int.from_bytes((data[:whole] + last)[at : at + 8], "little")
+        v[3] ^= word
+        rounds(2)
+        v[0] ^= word
+    v[2] ^= 0xFF
+    rounds(4)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+def short_id(key, leaf):
+    k0, k1 = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
+    return u(64, siphash_2_4(k0, k1, leaf))[:6]
+
+
 # ---- The files -----------------------------------------------------------------------------------
 
 
@@ -1639,6 +1832,44 @@ def check_chain(file, checks):
             checks.same(f"{what}: condemns", rule not in CONDEMNS_NOTHING, case["condemns_id"])
 
 
+def check_messages(file, checks):
+    # The test value of the paper: bytes 0, 1, 2, … as key and as fifteen bytes of text.
+    k0, k1 = (int.from_bytes(bytes(range(at, at + 8)), "little") for at in (0, 8))
+    checks.same("SipHash-2-4", siphash_2_4(k0, k1, bytes(range(15))), str(0xA129CA6149BE45E5))
+    limits = [(it["tag"], it["stream"], it["body_bytes_max"]) for it in file["tags"]]
+    checks.same("tags", limits, [(name, stream, most) for stream, of in BODY_BYTES_MAX.items() for name, most in of.items()])
+    checks.same("a message of each tag", {case["tag"] for case in file["messages"]}, set(MESSAGES))
+    for case in file["messages"]:
+        what = f"{case['tag']}, {case['what']}"
+        checks.same(f"{what}: as read", read_message(case["tag"], hexed(case["body"])), case["fields"])
+        checks.same(f"{what}: as written", write_message(case["tag"], case["fields"]), case["body"])
+    for case in file["other_forms"]:
+        what = f"{case['tag']}, {case['what']}"
+        checks.same(f"{what}: as read", read_message(case["tag"], hexed(case["body"])), case["fields"])
+        checks.same(f"{what}: as written", write_message(case["tag"], case["fields"]), case["shortest"])
+    for case in file["refused"]:
+        rule = rule_of(lambda: read_message(case["tag"], hexed(case["body"])))
+        checks.same(f"{case['tag']}, {case['what']}", rule, case["rule"])
+    for case in file["in_short"]:
+        what, salt = f"{case['what']}, salt {case['salt']}", int(case["salt"])
+        block = read_exactly(read_block, hexed(case["block"]))
+        key = H("SHORT_ID", seal_hash(block["header"]), u(64, salt))
+        leaves = [describe(it, hexed(case["identity"]))["leaf"] for it in block["body"]["transactions"]]
+        short_ids = [short_id(key, leaf).hex() for leaf in leaves]
+        certificate = block["body"]["certificate"]
+        fields = {
+            "header": (header_bytes(block["header"]) + block["seal"]["bytes"]).hex(),
+            "salt": str(salt),
+            "certificate": certificate["bytes"].hex() if certificate else "",
+            "extra": block["body"]["extra"].hex(),
+            "short_ids": short_ids,
+        }
+        checks.same(f"{what}: key", key, case["key"])
+        checks.same(f"{what}: leaves", [leaf.hex() for leaf in leaves], case["leaves"])
+        checks.same(f"{what}: short ids", short_ids, case["short_ids"])
+        checks.same(f"{what}: body", write_message("CMP", fields), case["body"])
+
+
 # ---- Files of others -----------------------------------------------------------------------------
 
 
@@ -1756,6 +1987,7 @@ FILES = {
     "history.json": check_history,
     "genesis.json": check_genesis,
     "chain.json": check_chain,
+    "messages.json": check_messages,
     "wallet.json": check_wallet,
     "external/ed25519/rfc8032.json": check_rfc8032,
     "external/ed25519/speccheck_cases.json": check_speccheck,

@@ -3,15 +3,17 @@
 use crate::report::Refusal;
 use crate::repository::{Repository, run as run_program};
 
-/// Runs the vector tests of cairn-core in writing mode.
+/// Runs the vector tests of cairn-core and cairn-node in writing mode, one after the other: messages bring blocks.
 ///
 /// They see `BLESS=1` and write `docs/spec/vectors/*.json` instead of comparing with it.
 pub(crate) fn run(repository: &Repository) -> Result<(), Refusal> {
-    let mut command = repository.cargo(&["test", "--package", "cairn-core", "vectors"]);
-    run_program(
-        command.env("BLESS", "1"),
-        "a vector test failed for another reason than its vectors: see above",
-    )?;
+    for package in ["cairn-core", "cairn-node"] {
+        let mut command = repository.cargo(&["test", "--package", package, "--test", "vectors"]);
+        run_program(
+            command.env("BLESS", "1"),
+            "a vector test failed for another reason than its vectors: see above",
+        )?;
+    }
     println!("read `git diff docs/spec/vectors`: whoever commits it approves a new format");
     Ok(())
 }

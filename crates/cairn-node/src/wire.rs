@@ -4,11 +4,13 @@
 //! travels inside as its canonical bytes, so it is hashed, kept and sent on as it came. Fields are only
 //! ever added at the end: whoever does not know them leaves them out of account.
 //!
-//! The rules are those of `docs/spec/11-wire.md`. How frames get from one node to the other is the
+//! The rules are those of `docs/spec/12-messages.md`. How frames get from one node to the other is the
 //! business of the shell.
 
 mod fields;
 pub mod fuzz;
+#[cfg(test)]
+mod tests;
 
 use crate::compact::{CompactBlock, ShortId};
 use cairn_core::block::{BLOCK_BYTES_MAX, SealedHeader};
@@ -25,6 +27,8 @@ pub const ANNOUNCED_MAX: usize = 1_000;
 pub const TRANSACTIONS_MAX: usize = 100;
 /// The most bytes of transactions that one message brings, beside the one that fills it.
 pub const TRANSACTIONS_BYTES_MAX: usize = 1024 * 1024;
+/// The most bytes of transactions of a block that one message brings, with their lengths.
+pub const BLOCK_TRANSACTIONS_BYTES_MAX: usize = BTX_BODY_BYTES_MAX - OVERHEAD_BYTES;
 /// The most headers that one message brings.
 pub const HEADERS_MAX: usize = 2_000;
 /// The most ids of a locator.
@@ -98,7 +102,7 @@ pub enum Message {
     Genesis(Vec<u8>),
 }
 
-/// Why a frame is no message. Each variant is one rule of `docs/spec/11-wire.md`.
+/// Why a frame is no message. Each variant is one rule of `docs/spec/12-messages.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// MSG-1: the tag of a frame is known.
@@ -165,8 +169,11 @@ const BLK: Tag = Tag(*b"BLK");
 const GGN: Tag = Tag(*b"GGN");
 const GEN: Tag = Tag(*b"GEN");
 
-/// What MessagePack adds to a list of hashes, at most.
+/// What MessagePack adds to a list of hashes, at most; what it adds to a hash and a list, but for the lengths
+/// in the list.
 const OVERHEAD_BYTES: usize = 64;
+/// The most bytes of a `BTX`: with its tag and length it fills the largest frame between peers.
+const BTX_BODY_BYTES_MAX: usize = 4 * 1024 * 1024 - 16;
 /// The most bytes of a sealed header: the header, and a certificate of as many validators as can be.
 const SEALED_HEADER_BYTES_MAX: usize = 68 * 1024;
 /// The most transactions of a block on any network.
@@ -183,7 +190,7 @@ pub const PEER_TAGS: [(Tag, usize); 10] = [
     (GCM, 32 + OVERHEAD_BYTES),
     (CMP, 1024 * 1024),
     (GBT, BLOCK_TRANSACTIONS_MAX * 4 + OVERHEAD_BYTES),
-    (BTX, 4 * 1024 * 1024 - 16),
+    (BTX, BTX_BODY_BYTES_MAX),
 ];
 
 /// Every tag of a bulk stream, with the most bytes of its body.

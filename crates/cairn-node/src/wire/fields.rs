@@ -87,7 +87,7 @@ impl<'a> Fields<'a> {
     /// The next field, a hash.
     pub(super) fn hash(&mut self) -> Result<[u8; 32], WireError> {
         let before = self.rest;
-        let bytes = self.bytes("a hash", 32)?;
+        let bytes = self.bytes("a hash", usize::MAX)?;
         bytes.try_into().map_err(|_| self.expected("a hash of 32 bytes", before))
     }
 
