@@ -15,6 +15,8 @@ fn body() -> fn(&[u8]) {
     let targets = cairn_core::fuzz::TARGETS.into_iter();
     #[cfg(feature = "wallet")]
     let targets = targets.chain(cairn_wallet::fuzz::TARGETS);
+    #[cfg(feature = "node")]
+    let targets = targets.chain(cairn_node::wire::fuzz::TARGETS);
     #[cfg(feature = "api")]
     let targets = targets.chain(cairn::api::fuzz::TARGETS);
     let mut targets = targets;

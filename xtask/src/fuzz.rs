@@ -1,7 +1,7 @@
 //! Coverage-guided fuzzing of one target under libFuzzer with AddressSanitizer, where a nightly toolchain exists.
 //!
-//! The bodies are those of `fuzz.rs` in `cairn-core`, in `cairn-wallet` and in the interface, which the tests run
-//! too. The flags are those of `cargo fuzz`, which is therefore not needed.
+//! The bodies are those of `fuzz.rs` in `cairn-core`, in `cairn-wallet`, beside the messages of `cairn-node` and in
+//! the interface, which the tests run too. The flags are those of `cargo fuzz`, which is therefore not needed.
 
 use std::process::Command;
 
@@ -9,9 +9,10 @@ use crate::report::Refusal;
 use crate::repository::{Repository, output_of, run as run_program, succeeds};
 
 /// Where the tables of targets stand, and the feature that brings each in.
-const TABLES: [(&str, Option<&str>); 3] = [
+const TABLES: [(&str, Option<&str>); 4] = [
     ("crates/cairn-core/src/fuzz.rs", None),
     ("crates/cairn-wallet/src/fuzz.rs", Some("wallet")),
+    ("crates/cairn-node/src/wire/fuzz.rs", Some("node")),
     ("crates/cairn/src/api/fuzz.rs", Some("api")),
 ];
 const SECONDS_DEFAULT: u32 = 60;
@@ -50,8 +51,8 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Result<(), R
         return Err(Refusal::new(
             "there is no nightly toolchain here, and libFuzzer needs one",
             "`rustup toolchain install nightly`; without it the same bodies run in \
-             `cargo test -p cairn-core --test decoders`, `cargo test -p cairn-wallet --test readers` and \
-             `cargo test -p cairn --lib fuzz`",
+             `cargo test -p cairn-core --test decoders`, `cargo test -p cairn-wallet --test readers`, \
+             `cargo test -p cairn-node --test garbage` and `cargo test -p cairn --lib fuzz`",
         ));
     }
     run_target(repository, target, asked.seconds, asked.seed)
@@ -64,7 +65,7 @@ pub(crate) fn targets(repository: &Repository) -> Result<Vec<Target>, Refusal> {
         let text = repository.read(path.to_owned())?.text;
         let table = text.split_once("pub const TARGETS").map_or("", |(_, rest)| rest);
         let table = table.split_once("];\n").map_or("", |(table, _)| table);
-        let names = table.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next());
+        let names = table.split("(\"").skip(1).filter_map(|rest| rest.split('"').next());
         targets.extend(names.map(|name| Target { name: name.to_owned(), feature }));
     }
     Ok(targets)
@@ -165,6 +166,7 @@ mod tests {
             count.split(']').next().unwrap().parse::<usize>().unwrap()
         });
         assert_eq!(targets.len(), counted.iter().sum::<usize>(), "{targets:?}");
+        assert_eq!(feature("block_in_short"), Some(Some("node")));
         let names: std::collections::BTreeSet<_> = targets.iter().map(|target| &target.name).collect();
         assert_eq!(names.len(), targets.len(), "a name stands for one target: {targets:?}");
     }
