@@ -28,6 +28,9 @@ use std::hash::Hasher as _;
 
 /// How long a peer has to send a transaction before the next one is asked, in milliseconds.
 pub const FETCH_TIME_MS: u64 = 2_000;
+/// How long judging a transaction may take before it counts as lost, in milliseconds: where there is no
+/// time for it the verdict may never come.
+pub const JUDGE_TIME_MS: u64 = 60_000;
 /// The most transactions that one peer has announced and that are not here yet.
 pub const ANNOUNCED_OF_PEER_MAX: usize = 5_000;
 /// The most transactions that one peer is asked for at a time, and that it may have asked for and not got.
@@ -121,15 +124,15 @@ enum Stage {
     Queued(PeerKey),
     /// A peer was asked, and has until then.
     Asked(PeerKey, Timestamp),
-    /// It has come and is being judged.
-    Judged,
+    /// It has come and is being judged, until then.
+    Judged(Timestamp),
 }
 
 /// Relays transactions.
 ///
 /// # Invariant
 ///
-/// `deadlines` names exactly the wants that were asked for; the counts of each peer are those of the
+/// `deadlines` names exactly the wants that were asked for or are being judged; the counts of each peer are those of the
 /// wants that name it.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -296,14 +299,16 @@ impl Relay {
             }
             state.failures = 0;
             let is_done = self.refused.contains(&leaf) || self.confirmed.contains(&leaf);
-            if stage == Some(Stage::Judged) || is_done || mempool.get_by_leaf(&leaf).is_some() {
+            if matches!(stage, Some(Stage::Judged(_))) || is_done || mempool.get_by_leaf(&leaf).is_some() {
                 continue;
             }
             if let Some(stage) = stage {
                 self.release(&leaf, stage, !is_asked);
             }
             let holders = self.wants.remove(&leaf).map(|want| want.holders).unwrap_or_default();
-            self.wants.insert(leaf, Want { holders, stage: Stage::Judged });
+            let until = now.saturating_add_ms(JUDGE_TIME_MS);
+            self.wants.insert(leaf, Want { holders, stage: Stage::Judged(until) });
+            self.deadlines.insert((until, leaf));
             wanted.push(transaction);
         }
         if unasked {
@@ -383,7 +388,7 @@ impl Relay {
         }
     }
 
-    /// Asks others for what was not sent in time. A peer is blamed once in the time that it has, however
+    /// Asks others for what was not sent, or not judged, in time. A peer is blamed once in the time that it has, however
     /// much it was asked for.
     fn expire(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let late: Vec<LeafHash> =
@@ -436,10 +441,10 @@ impl Relay {
 
     /// Takes a want off the peer that was to send it, which may still do so if it `may_come`.
     fn release(&mut self, leaf: &LeafHash, stage: Stage, may_come: bool) {
-        let (Stage::Queued(peer) | Stage::Asked(peer, _)) = stage else { return };
-        if let Stage::Asked(_, deadline) = stage {
+        if let Stage::Asked(_, deadline) | Stage::Judged(deadline) = stage {
             self.deadlines.remove(&(deadline, *leaf));
         }
+        let (Stage::Queued(peer) | Stage::Asked(peer, _)) = stage else { return };
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.held -= 1;
         if matches!(stage, Stage::Asked(..)) {
@@ -544,11 +549,11 @@ impl Relay {
             assert_eq!(peer.asked, asked);
             assert_eq!(peer.held, held + asked + self.wants.values().filter(is_queued).count());
         }
-        let asked = self.wants.iter().filter_map(|(leaf, want)| match want.stage {
-            Stage::Asked(_, until) => Some((until, *leaf)),
-            Stage::Queued(_) | Stage::Judged => None,
+        let deadlines = self.wants.iter().filter_map(|(leaf, want)| match want.stage {
+            Stage::Asked(_, until) | Stage::Judged(until) => Some((until, *leaf)),
+            Stage::Queued(_) => None,
         });
-        assert_eq!(self.deadlines, asked.collect());
+        assert_eq!(self.deadlines, deadlines.collect());
         self.check_bounds();
         self.wants.len()
     }
@@ -572,3 +577,6 @@ fn spread(seed: u64, peer: PeerKey, draw: u64, mean: u64) -> u64 {
     hasher.write_u64(draw);
     mean / 2 + hasher.finish() % mean.max(1)
 }
+
+#[cfg(test)]
+mod tests;
