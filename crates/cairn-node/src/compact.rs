@@ -5,16 +5,20 @@
 //! at every node. Where two meet all the same, or a transaction is not known, the receiver asks for
 //! what stands at those places.
 
+use crate::wire::BLOCK_TRANSACTIONS_BYTES_MAX;
 use cairn_core::block::{
     BlockError, Certificate, CheckedBlock, SealedBlock, SealedHeader, assemble, decode_block,
 };
-use cairn_core::codec::DecodeError;
+use cairn_core::codec::{DecodeError, Encode as _};
 use cairn_core::consensus::Consensus;
 use cairn_core::hash::{BlockId, LeafHash, Tag};
 use cairn_core::transaction::{CheckedTransaction, IdentifiedTransaction, Transaction};
 use siphasher::sip::SipHasher24;
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
+
+/// What a message adds to each transaction, at most.
+const LENGTH_BYTES_MAX: usize = 5;
 
 /// What stands for a transaction in a compact block.
 pub type ShortId = [u8; 6];
@@ -137,7 +141,9 @@ impl Partial {
     }
 }
 
-/// The transactions at some places of a block, from its canonical bytes; none if it has no such place.
+/// The transactions at some places of a block, from its canonical bytes; none if it has no such place. No
+/// transactions at all stand for more bytes than a message brings ([`BLOCK_TRANSACTIONS_BYTES_MAX`]): who
+/// asks then takes the block whole.
 ///
 /// # Errors
 ///
@@ -153,5 +159,12 @@ pub fn transactions_at(bytes: &[u8], places: &[u32]) -> Result<Option<Vec<Transa
         picked.push(transactions.swap_remove(place));
     }
     picked.reverse();
+    let bytes: usize = picked.iter().map(|transaction| transaction.to_bytes().len() + LENGTH_BYTES_MAX).sum();
+    if bytes > BLOCK_TRANSACTIONS_BYTES_MAX {
+        picked.clear();
+    }
     Ok(Some(picked))
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,11 @@ impl Node {
     ///
     /// [`StoreError`] if the world failed. The node must then be dropped.
     pub fn handle(&mut self, now: Timestamp, input: Input, store: &mut dyn Store) -> Result<(), StoreError> {
+        let concerns_blocks = match &input {
+            Input::Peer { input, .. } => input.concerns_blocks(),
+            Input::Submit { .. } => false,
+            _ => true,
+        };
         match input {
             Input::Replay(block) => return self.replay(now, block, store),
             Input::Restore(transactions) => self.restore(now, transactions, store)?,
@@ -81,7 +86,7 @@ impl Node {
             // Nobody waits for the verdict; the news tells.
             drop(self.import(now, block, store)?);
         }
-        self.run_peers(now, store)?;
+        self.run_peers(now, concerns_blocks, store)?;
         let planned = self.producer.plan(now, &mut self.chain, &mut self.mempool, store)?;
         self.effects.extend(planned);
         Ok(())

@@ -1,6 +1,6 @@
 //! What peers tell a node, and what it tells them: the part of the node that faces other nodes.
 
-use crate::chain::{AcceptedHeaders, BlockRefusal, Chain, HeadersRefusal, Imported, PeerKey};
+use crate::chain::{AcceptedHeaders, BlockRefusal, Chain, HeadersRefusal, HeadersVerdict, Imported, PeerKey};
 use crate::compact::{CompactBlock, Partial};
 use crate::mempool::{SubmitError, Submitted};
 use crate::messages::Effect;
@@ -214,6 +214,27 @@ pub enum Offence {
     InvalidBlock,
 }
 
+impl PeerInput {
+    /// Whether it may change which headers or blocks are to be asked for.
+    pub(crate) const fn concerns_blocks(&self) -> bool {
+        match self {
+            Self::Announced(_)
+            | Self::AskedFor(_)
+            | Self::NotFound(_)
+            | Self::Transactions(_)
+            | Self::Judged { purpose: JudgedFor::Mempool, .. } => false,
+            Self::Joined(_)
+            | Self::Left
+            | Self::Judged { purpose: JudgedFor::Block(_), .. }
+            | Self::Headers(_)
+            | Self::Compact(_)
+            | Self::BlockTransactions { .. }
+            | Self::Body { .. }
+            | Self::AskEnded { .. } => true,
+        }
+    }
+}
+
 impl Node {
     /// Where the node stands beside its peers.
     pub fn sync_status(&self) -> SyncStatus {
@@ -285,11 +306,20 @@ impl Node {
         self.carry_out_sync(now, synced, store)
     }
 
-    /// Does what is due to peers, and asks for what is wanted.
-    pub(crate) fn run_peers(&mut self, now: Timestamp, store: &dyn Store) -> Result<(), StoreError> {
+    /// Does what is due to peers, and asks for what is wanted, if what came `concerns_blocks` or the last
+    /// plan is old.
+    pub(crate) fn run_peers(
+        &mut self,
+        now: Timestamp,
+        concerns_blocks: bool,
+        store: &dyn Store,
+    ) -> Result<(), StoreError> {
         let mut relayed = Vec::new();
         self.relay.run(&self.mempool, now, &mut relayed);
         self.carry_out_relay(relayed);
+        if !concerns_blocks && self.sync.is_planned(&self.place(), now) {
+            return Ok(());
+        }
         loop {
             let mut synced = Vec::new();
             let place = self.place();
@@ -369,11 +399,15 @@ impl Node {
         self.effects.push_back(Effect::Peer { peer, effect });
     }
 
-    /// Asks a peer for the headers above the best ones that are known.
+    /// Asks a peer for the headers above the best ones that are known, or for those that it had counted and
+    /// that found no room.
     fn ask_headers(&mut self, now: Timestamp, peer: PeerKey, store: &dyn Store) -> Result<(), StoreError> {
-        let locator = self.chain.locator(store)?;
+        let (locator, stop) = match self.chain.counted_of(peer) {
+            Some((request, _)) => (vec![request.after], request.stop),
+            None => (self.chain.locator(store)?, None),
+        };
         self.sync.note_headers_asked(peer, now);
-        let message = Message::GetHeaders { locator, stop: BlockId::ZERO };
+        let message = Message::GetHeaders { locator, stop: stop.unwrap_or(BlockId::ZERO) };
         self.tell_peer(peer, PeerEffect::Send(message));
         Ok(())
     }
@@ -426,11 +460,15 @@ impl Node {
         let was_asked = self.sync.is_asked_for_headers(peer);
         let claimed = self.sync.claimed(peer);
         match self.chain.accept_headers(peer, headers, now, store)? {
-            Ok(verdict) => {
+            Ok(HeadersVerdict { accepted, next }) => {
                 let shown = ids.last().and_then(|last| self.chain.reach(last));
-                self.sync.note_headers(peer, &ids, shown, verdict.next, now, actions);
-                if matches!(verdict.accepted, AcceptedHeaders::NoRoom { .. }) {
-                    self.sync.note_no_room(peer, claimed);
+                // Where there is no room, asking at once would bring the same again; the plan asks later.
+                let is_full = matches!(accepted, AcceptedHeaders::NoRoom { .. });
+                let next = next.filter(|_| !is_full);
+                self.sync.note_headers(peer, &ids, shown, next, now, actions);
+                if is_full {
+                    let counted = self.chain.counted_of(peer).map_or(Work::ZERO, |(_, work)| work);
+                    self.sync.note_no_room(peer, claimed.max(counted));
                 }
             }
             // News of a block whose parent is not known: whoever tells it has a longer chain.
@@ -458,6 +496,11 @@ impl Node {
             return Ok(());
         }
         let count = block.short_ids.len();
+        if usize::try_from(block.header.header.tx_count) != Ok(count) {
+            self.sync.fail_short(peer, id, now);
+            self.tell_peer(peer, PeerEffect::Strike(Offence::Unasked));
+            return Ok(());
+        }
         let partial = block.fill(self.mempool.newest().map(|transaction| &**transaction));
         let missing = partial.missing().to_vec();
         if missing.is_empty() {

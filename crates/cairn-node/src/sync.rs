@@ -66,6 +66,9 @@ pub const WINDOW_BLOCKS: usize = 1_024;
 pub const AHEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The most headers of new blocks that are told at once; who lacks more asks.
 pub const ANNOUNCED_HEADERS_MAX: usize = 8;
+/// How long a plan holds while only transactions come, in milliseconds: looking for what is wanted takes a
+/// walk over all headers of the window, which no small message is worth.
+pub const PLAN_TIME_MS: u64 = 100;
 /// How long nothing is asked for after a block found no room on the disk, in milliseconds.
 pub const FULL_PAUSE_MS: u64 = 5_000;
 /// What a block counts beside its weight: about what its header and its entries take.
@@ -193,7 +196,7 @@ pub(crate) struct Wanted {
 }
 
 /// What sync needs to know of the chain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) tip: BlockId,
     pub(crate) height: Height,
@@ -221,6 +224,8 @@ pub(crate) struct Sync {
     no_short: Option<BlockId>,
     next_ask: u64,
     paused_until: Option<Timestamp>,
+    /// When it was planned last, and where the chain stood.
+    planned: Option<(Timestamp, Place)>,
 }
 
 impl Sync {
@@ -569,6 +574,11 @@ impl Sync {
         }
     }
 
+    /// Whether there is nothing to plan if nothing has come that concerns blocks.
+    pub(crate) fn is_planned(&self, place: &Place, now: Timestamp) -> bool {
+        self.planned.is_some_and(|(at, of)| of == *place && now < at.saturating_add_ms(PLAN_TIME_MS))
+    }
+
     /// Does what is due, and asks for what is wanted; `wanted` names blocks without bodies, best first.
     pub(crate) fn plan(
         &mut self,
@@ -577,6 +587,7 @@ impl Sync {
         now: Timestamp,
         actions: &mut Vec<Action>,
     ) {
+        self.planned = Some((now, *place));
         self.expire(now, actions);
         self.plan_headers(place, now, actions);
         if self.paused_until.is_some_and(|until| until > now) {
@@ -834,3 +845,6 @@ impl Peer {
 fn ready_bytes(block: &CheckedBlock) -> u64 {
     u64::try_from(block.bytes().len()).unwrap_or(u64::MAX).saturating_add(BLOCK_OVERHEAD_BYTES)
 }
+
+#[cfg(test)]
+mod tests;

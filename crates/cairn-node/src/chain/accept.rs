@@ -61,6 +61,12 @@ impl Chain {
         self.presync.forget(peer);
     }
 
+    /// What was counted for a peer and is still to come again: what to ask for, and the work of the chain
+    /// that ends where its branch ends.
+    pub(crate) fn counted_of(&self, peer: PeerKey) -> Option<(HeadersRequest, Work)> {
+        self.presync.awaited(peer).map(|expected| (expected.request, expected.work))
+    }
+
     /// Drops a header whose body nobody has, and all that stand on it; says how many. They may come again.
     pub(crate) fn drop_headers(&mut self, first: &BlockId) -> usize {
         self.headers.remove(first)
@@ -259,11 +265,13 @@ impl Chain {
             return Err(self.refuse_unconnected(first));
         };
         let Judged { branch, until } = self.judge(unknown, base, now)?;
-        let again = Some(expected.request);
         if let Some(until) = until {
-            return Ok(HeadersVerdict { accepted: AcceptedHeaders::TooEarly { until }, next: again });
+            // The clock went back since they were counted.
+            self.presync.forget(peer);
+            return Ok(HeadersVerdict { accepted: AcceptedHeaders::TooEarly { until }, next: None });
         }
         if self.headers.make_room(&parent, branch.len(), expected.work) < branch.len() {
+            let again = Some(expected.request);
             return Ok(HeadersVerdict { accepted: AcceptedHeaders::NoRoom { new: 0 }, next: again });
         }
         let accepted = self.keep_headers(branch, expected.work);

@@ -85,9 +85,14 @@ impl Presync {
         self.0.get(&peer).map(|branch| branch.fork)
     }
 
+    /// What a peer is to be asked for again.
+    pub(super) fn awaited(&self, peer: PeerKey) -> Option<Expected> {
+        self.0.get(&peer)?.expected()
+    }
+
     /// What a peer was asked for again, if a message above `after` is it.
     pub(super) fn expected(&self, peer: PeerKey, after: &BlockId) -> Option<Expected> {
-        self.0.get(&peer)?.expected().filter(|expected| expected.request.after == *after)
+        self.awaited(peer).filter(|expected| expected.request.after == *after)
     }
 
     /// Notes a message that is not enough for its branch to be kept; `messages_max` are noted of one.

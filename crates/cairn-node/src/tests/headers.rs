@@ -1,10 +1,13 @@
 //! Headers before their blocks: what they show, what is kept of them, and what is asked for.
 
 use crate::chain::{
-    AcceptedHeaders, BlockRefusal, COUNTED_MESSAGES_MAX, HEADERS_MESSAGE_MAX, HeadersRefusal, HeadersRequest,
-    Imported, LOCATOR_IDS_MAX, PeerKey,
+    AcceptedHeaders, BlockRefusal, COUNTED_MESSAGES_MAX, HEADERS_MAX, HEADERS_MESSAGE_MAX, HeadersRefusal,
+    HeadersRequest, Imported, LOCATOR_IDS_MAX, PeerKey,
 };
+use crate::messages::Input;
+use crate::peers::{PeerEffect, PeerInfo, PeerInput};
 use crate::testing::{Bench, Network, Person, find_seal, header_on, miner, miner_for, seal_block, section};
+use crate::wire::Message;
 use cairn_core::block::{BlockError, CheckedBlock, CheckedHeader, Header, SealedHeader};
 use cairn_core::consensus::{HeaderError, Parent};
 use cairn_core::hash::{BlockId, HistoryRoot, StateRoot};
@@ -238,6 +241,47 @@ fn a_node_that_catches_up_can_require_work_before_it_follows_anybody() {
         assert_eq!(bench.accept(2, message).unwrap().accepted, kept(message.len()));
     }
     assert_eq!(bench.node.best_header().id, headers.last().unwrap().id());
+}
+
+#[test]
+fn headers_that_find_no_room_are_not_asked_for_until_there_is_some() {
+    let network = Network::easy();
+    let count = HEADERS_MAX + 2 * HEADERS_MESSAGE_MAX;
+    let headers = headers_on(&network, &genesis_of(&network), BOB, count, 1_000);
+    let work = Work::from_value((2 * (count + 1)).try_into().unwrap());
+    let mut bench = Bench::new(&network, crate::NodeConfig { minimum_work: work, ..miner() });
+    bench.now = bench.now.saturating_add_ms(1_000_000_000);
+    let peer = PeerKey(1);
+    let info = PeerInfo { height: Height(u64::try_from(count).unwrap()), work };
+    bench.handle(Input::Peer { peer, input: PeerInput::Joined(info) });
+    let ids = ids(&headers);
+    // Answers each question at once, as a good peer would.
+    let mut answered = 0;
+    loop {
+        let told = std::mem::take(&mut bench.told);
+        let question = told.into_iter().find_map(|(_, effect)| match effect {
+            PeerEffect::Send(Message::GetHeaders { locator, stop }) => Some((locator[0], stop)),
+            _ => None,
+        });
+        let Some((after, stop)) = question else { break };
+        answered += 1;
+        assert!(answered <= 2 * count.div_ceil(HEADERS_MESSAGE_MAX), "the same is asked without end");
+        let first = ids.iter().position(|id| *id == after).map_or(0, |at| at + 1);
+        let end = ids.iter().position(|id| *id == stop).map_or(count, |at| at + 1);
+        let end = end.min(first + HEADERS_MESSAGE_MAX);
+        let input = PeerInput::Headers(headers[first..end].to_vec());
+        bench.handle(Input::Peer { peer, input });
+    }
+    let kept = bench.node.state_status().headers;
+    assert!((HEADERS_MAX - HEADERS_MESSAGE_MAX..=HEADERS_MAX).contains(&kept), "{kept}");
+    // Those that are missing are asked for when others made room, and are still those that were counted.
+    bench.node.chain.drop_headers(&ids[100]);
+    bench.node.sync.note_no_room(peer, work);
+    bench.handle(Input::Wakeup);
+    assert!(bench.told.iter().any(|(_, effect)| matches!(
+        effect,
+        PeerEffect::Send(Message::GetHeaders { locator, stop }) if locator[..] == [ids[kept - 1]] && *stop != BlockId::ZERO
+    )), "{:?}", bench.told);
 }
 
 #[test]

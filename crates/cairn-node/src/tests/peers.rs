@@ -6,7 +6,7 @@ use crate::messages::Input;
 use crate::peers::{
     AskId, InvalidBody, JudgedFor, Offence, PeerEffect, PeerInfo, PeerInput, Question, Received, receive,
 };
-use crate::sync::SyncState;
+use crate::sync::{BEGIN_TIME_MAX_MS, COMPACT_TIME_MS, SyncState};
 use crate::testing::{Bench, Network, Person, miner, miner_for, nth};
 use crate::wire::Message;
 use cairn_core::hash::{BlockId, LeafHash};
@@ -426,6 +426,85 @@ fn what_was_not_asked_for_is_not_taken() {
     let input = PeerInput::BlockTransactions { block: network.id, transactions: Vec::new() };
     bench.handle(Input::Peer { peer, input });
     assert!(is_struck(&mut bench));
+}
+
+/// What a peer does instead of completing a block in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trick {
+    /// Its short ids are more than the header has transactions.
+    TooMany,
+    /// It sends nothing of what is missing.
+    Nothing,
+    /// It sends one transaction of two.
+    Half,
+    /// It says that they are too many.
+    Empty,
+    /// It sends others.
+    Others,
+}
+
+#[test]
+fn a_block_in_short_that_does_not_come_out_is_asked_for_whole() {
+    let network = Network::easy();
+    let mut other = Bench::new(&network, miner_for(Person(3)));
+    for nonce in 0..2 {
+        other.submit(Person(5).sends(nonce)).unwrap();
+    }
+    let bytes = other.mine(1).pop().unwrap();
+    for trick in [Trick::TooMany, Trick::Nothing, Trick::Half, Trick::Empty, Trick::Others] {
+        let mut bench = Bench::new(&network, miner());
+        bench.now = other.now;
+        let peer = PeerKey(1);
+        let info = PeerInfo { height: Height(0), work: bench.node.tip().work };
+        bench.handle(Input::Peer { peer, input: PeerInput::Joined(info) });
+        let headers = other.headers_above(0);
+        let id = headers[0].id();
+        bench.handle(Input::Peer { peer, input: PeerInput::Headers(headers) });
+        let told = std::mem::take(&mut bench.told);
+        assert!(matches!(&told[..], [(_, PeerEffect::Send(Message::GetCompact(asked)))] if *asked == id));
+        let mut compact = CompactBlock::from_bytes(&bytes, &network.id, 1).unwrap();
+        if trick == Trick::TooMany {
+            compact.short_ids = vec![[7; 6]; 100_000];
+        }
+        bench.handle(Input::Peer { peer, input: PeerInput::Compact(Box::new(compact)) });
+        let mut transactions = transactions_at(&bytes, &[0, 1]).unwrap().unwrap();
+        match trick {
+            Trick::TooMany | Trick::Nothing => {}
+            Trick::Half => transactions.truncate(1),
+            Trick::Empty => transactions.clear(),
+            Trick::Others => transactions.swap(0, 1),
+        }
+        if matches!(trick, Trick::Half | Trick::Empty | Trick::Others) {
+            let input = PeerInput::BlockTransactions { block: id, transactions: transactions.clone() };
+            bench.handle(Input::Peer { peer, input });
+        }
+        if trick == Trick::Others {
+            let transactions = IdentifiedTransaction::new_all(transactions, &network.id);
+            let leaves = transactions.iter().map(IdentifiedTransaction::leaf).collect();
+            let rules = network.consensus.rules();
+            let verdicts = Some(check_each_identified(transactions, rules, Batching::from_seed([1; 32])));
+            let input = PeerInput::Judged { purpose: JudgedFor::Block(id), leaves, verdicts };
+            bench.handle(Input::Peer { peer, input });
+        }
+        bench.wait_ms(COMPACT_TIME_MS + BEGIN_TIME_MAX_MS);
+        let is_asked_whole = |(_, effect): &(PeerKey, PeerEffect)| matches!(effect, PeerEffect::Ask { blocks, .. } if blocks[..] == [id]);
+        assert!(bench.told.iter().any(is_asked_whole), "{trick:?}: {:?}", bench.told);
+        let struck: Vec<Offence> = bench
+            .told
+            .iter()
+            .take_while(|told| !is_asked_whole(told))
+            .filter_map(|(_, effect)| match effect {
+                PeerEffect::Strike(offence) => Some(*offence),
+                _ => None,
+            })
+            .collect();
+        let expected = match trick {
+            Trick::TooMany | Trick::Half => &[Offence::Unasked][..],
+            Trick::Nothing => &[Offence::NoAnswer],
+            Trick::Empty | Trick::Others => &[],
+        };
+        assert_eq!(struck, expected, "{trick:?}");
+    }
 }
 
 #[test]
