@@ -9,6 +9,7 @@ pages say. The number in a comment is the page that a part was written from.
 import base64
 import hashlib
 import hmac
+import ipaddress
 import json
 import pathlib
 import sys
@@ -1198,6 +1199,407 @@ def seal_data(kind, seal, opened):
     return kind + b"\0" + costs + bytes.fromhex(seal["salt"]) + bytes.fromhex(seal["nonce"]) + opened
 
 
+# ---- 11 Wire -------------------------------------------------------------------------------------
+
+STREAM_BODY_BYTES_MAX = {"peer": 4 * 1024 * 1024, "bulk": 16 * 1024 * 1024}
+LINK_BYTES_MAX = {"HEL": 2048, "PIN": 64, "PON": 64, "GAD": 16, "ADR": 65536, "BYE": 256}
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def multistream(name):
+    data, length = name.encode() + b"\n", b""
+    rest = len(data)
+    while rest >= 128:
+        length, rest = length + bytes([rest & 127 | 128]), rest >> 7
+    return length + bytes([rest]) + data
+
+
+def peer_id(public_key):
+    data = b"\x00\x24\x08\x01\x12\x20" + public_key
+    number, text = int.from_bytes(data, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = BASE58[digit] + text
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
+
+
+class Der:
+    """Values of DER (X.690): a tag, a length in its shortest form, contents."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def left(self):
+        return len(self.data) - self.at
+
+    def next(self, tag):
+        """The next value whole, and a reader of its contents."""
+        start = self.at
+        require(self.left() >= 2 and self.data[start] == tag, "form")
+        length, head = self.data[start + 1], 2
+        if length >= 0x80:
+            count = length & 0x7F
+            require(1 <= count <= 2 and self.left() >= 2 + count, "form")
+            digits = self.data[start + 2 : start + 2 + count]
+            length, head = int.from_bytes(digits, "big"), 2 + count
+            require(length >= (0x80 if count == 1 else 0x100), "form")
+        require(self.left() >= head + length, "form")
+        self.at = start + head + length
+        return self.data[start : self.at], Der(self.data[start + head : self.at])
+
+    def last(self, tag):
+        found = self.next(tag)
+        require(self.left() == 0, "form")
+        return found
+
+
+def bits_of(reader):
+    require(reader.data[:1] == b"\0", "form")
+    return reader.data[1:]
+
+
+# Curves of FIPS 186-4, D.1.2: prime, b, base point, order; a is always -3.
+CURVES = {
+    "P-256": (
+        2**256 - 2**224 + 2**192 + 2**96 - 1,
+        0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B,
+        (
+            0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+            0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+        ),
+        0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    ),
+    "P-384": (
+        2**384 - 2**128 - 2**96 + 2**32 - 1,
+        0xB3312FA7E23EE7E4988E056BE3F82D19181D9C6EFE8141120314088F5013875AC656398D8A2ED19D2A85C8EDD3EC2AEF,
+        (
+            0xAA87CA22BE8B05378EB1C71EF320AD746E1D3B628BA79B9859F741E082542A385502F25DBF55296C3A545E3872760AB7,
+            0x3617DE4A96262C6F5D9E98BF9292DC29F8F41DBD289A147CE9DA3113B5F0B8C00A60B1CE1D7E819D7A431D7C90EA0E5F,
+        ),
+        0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
+    ),
+}
+
+
+def curve_add(p, one, other):
+    if one is None or other is None:
+        return one or other
+    if one[0] == other[0] and (one[1] + other[1]) % p == 0:
+        return None
+    if one == other:
+        slope = (3 * one[0] * one[0] - 3) * pow(2 * one[1], -1, p)
+    else:
+        slope = (other[1] - one[1]) * pow(other[0] - one[0], -1, p)
+    x = (slope * slope - one[0] - other[0]) % p
+    return (x, (slope * (one[0] - x) - one[1]) % p)
+
+
+def curve_multiply(p, scalar, point):
+    result = None
+    while scalar:
+        if scalar & 1:
+            result = curve_add(p, result, point)
+        scalar, point = scalar >> 1, curve_add(p, point, point)
+    return result
+
+
+def ecdsa_verify(curve, digest, key, signature, message):
+    p, b, base, order = CURVES[curve]
+    size = (p.bit_length() + 7) // 8
+    if len(key) != 1 + 2 * size or key[0] != 4:
+        return False
+    point = (int.from_bytes(key[1 : 1 + size], "big"), int.from_bytes(key[1 + size :], "big"))
+    if (point[1] ** 2 - point[0] ** 3 + 3 * point[0] - b) % p:
+        return False
+    _, both = Der(signature).last(0x30)
+    r, s = (int.from_bytes(both.next(0x02)[1].data, "big") for _ in range(2))
+    if not (0 < r < order and 0 < s < order) or both.left():
+        return False
+    number = int.from_bytes(digest(message).digest()[:size], "big")
+    inverse = pow(s, -1, order)
+    found = curve_add(
+        p, curve_multiply(p, number * inverse % order, base), curve_multiply(p, r * inverse % order, point)
+    )
+    return found is not None and found[0] % order == r
+
+
+# AlgorithmIdentifiers (RFC 5480, RFC 5758, RFC 8410) of signature and key, without their own tag and length.
+SIGNED_BY = {
+    (bytes.fromhex("06082a8648ce3d040302"), bytes.fromhex("06072a8648ce3d020106082a8648ce3d030107")): (
+        lambda key, signature, message: ecdsa_verify("P-256", hashlib.sha256, key, signature, message)
+    ),
+    (bytes.fromhex("06082a8648ce3d040303"), bytes.fromhex("06072a8648ce3d020106052b81040022")): (
+        lambda key, signature, message: ecdsa_verify("P-384", hashlib.sha384, key, signature, message)
+    ),
+    (bytes.fromhex("06032b6570"), bytes.fromhex("06032b6570")): ed25519_verify,
+}
+NODE_EXTENSION = bytes.fromhex("2b0601040183a25a0101")
+
+
+def node_of_certificate(data):
+    """The text of the node that a certificate proves."""
+    require(len(data) <= 4096, "size")
+    _, outer = Der(data).last(0x30)
+    signed, body = outer.next(0x30)
+    signature_algorithm = outer.next(0x30)[1].data
+    signature = bits_of(outer.last(0x03)[1])
+    require(body.next(0xA0)[1].last(0x02)[1].data == b"\x02", "form")
+    require(body.next(0x02)[1].left() > 0, "form")
+    require(body.next(0x30)[1].data == signature_algorithm, "form")
+    for _ in ("issuer", "validity", "subject"):
+        body.next(0x30)
+    key_info, key_parts = body.next(0x30)
+    key_algorithm = key_parts.next(0x30)[1].data
+    key = bits_of(key_parts.last(0x03)[1])
+    extensions = body.last(0xA3)[1].last(0x30)[1]
+    node = None
+    while extensions.left():
+        extension = extensions.next(0x30)[1]
+        name = extension.next(0x06)[1].data
+        critical = extension.data[extension.at : extension.at + 1] == b"\x01"
+        critical = critical and extension.next(0x01)[1].data == b"\xff"
+        content = extension.last(0x04)[1]
+        if name != NODE_EXTENSION:
+            require(not critical, "unknown extension")
+            continue
+        both = content.last(0x30)[1]
+        public, node_signature = both.next(0x04)[1].data, both.last(0x04)[1].data
+        require(public[:4] == hexed("08011220") and len(public) == 36, "node key")
+        require(point_from_bytes(public[4:]) is not None and node is None, "node key")
+        node = (public[4:], node_signature)
+    require(node is not None, "no node")
+    verify = SIGNED_BY.get((signature_algorithm, key_algorithm))
+    require(verify is not None and verify(key, signature, signed), "own signature")
+    require(ed25519_verify(node[0], node[1], b"libp2p-tls-handshake:" + key_info), "node signature")
+    return peer_id(node[0])
+
+
+def frame_bytes(tag_text, body):
+    return u(32, 3 + len(body)) + tag_text.encode() + body
+
+
+def head_verdict(stream, head):
+    """What a node that knows the frames about the link alone says of the beginning of a frame."""
+    length, tag_bytes = int.from_bytes(head[:4], "little"), head[4:]
+    require(length >= 3, "NET-1")
+    require(all(chr(byte).isalnum() and byte < 128 for byte in tag_bytes), "NET-2")
+    require(length - 3 <= STREAM_BODY_BYTES_MAX[stream], "NET-3")
+    tag_text = tag_bytes.decode()
+    if stream == "peer" and tag_text in LINK_BYTES_MAX:
+        rule = "NET-9" if tag_text == "HEL" else "NET-3"
+        require(length - 3 <= LINK_BYTES_MAX[tag_text], rule)
+        return "taken"
+    require(tag_text[0].islower(), "NET-4")
+    return "read over"
+
+
+class LinkPack:
+    """MessagePack, as far as frames about the link need it."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        require(count <= len(self.data) - self.at, "NET-6")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def big(self, count):
+        return int.from_bytes(self.take(count), "big")
+
+    def number(self, bits):
+        head = self.big(1)
+        if head < 0x80:
+            found = head
+        elif 0xCC <= head <= 0xCF:
+            found = self.big(1 << (head - 0xCC))
+        else:
+            require(0xD0 <= head <= 0xD3, "NET-6")
+            width = 1 << (head - 0xD0)
+            found = self.big(width)
+            require(found < 1 << (8 * width - 1), "NET-6")
+        require(found < 1 << bits, "NET-6")
+        return found
+
+    def text(self, limit):
+        head = self.big(1)
+        if head & 0xE0 == 0xA0:
+            length = head & 0x1F
+        else:
+            require(0xD9 <= head <= 0xDB, "NET-6")
+            length = self.big(1 << (head - 0xD9))
+        require(length <= limit, "NET-7")
+        try:
+            return self.take(length).decode("utf-8")
+        except UnicodeDecodeError:
+            raise Refused("NET-6") from None
+
+    def bin(self, lengths):
+        head = self.big(1)
+        require(0xC4 <= head <= 0xC6, "NET-6")
+        length = self.big(1 << (head - 0xC4))
+        require(length in lengths, "NET-6")
+        return self.take(length)
+
+    def count(self):
+        head = self.big(1)
+        if head & 0xF0 == 0x90:
+            return head & 0x0F
+        require(head in (0xDC, 0xDD), "NET-6")
+        return self.big(2 if head == 0xDC else 4)
+
+    def list(self, limit):
+        count = self.count()
+        require(count <= limit, "NET-7")
+        return count
+
+    def fields(self, known):
+        """How many fields of a later version follow those that are known."""
+        count = self.count()
+        require(count >= known, "NET-6")
+        return count - known
+
+    def skip(self, values, depth=0):
+        for _ in range(values):
+            self.skip_one(depth)
+
+    def skip_one(self, depth):
+        head = self.big(1)
+        inner = None
+        if head < 0x80 or head >= 0xE0 or head in (0xC0, 0xC2, 0xC3):
+            pass
+        elif head & 0xF0 == 0x80:
+            inner = 2 * (head & 0x0F)
+        elif head & 0xF0 == 0x90:
+            inner = head & 0x0F
+        elif head & 0xE0 == 0xA0:
+            self.take(head & 0x1F)
+        elif 0xC4 <= head <= 0xC6 or 0xD9 <= head <= 0xDB:
+            self.take(self.big(1 << (head - (0xC4 if head < 0xD0 else 0xD9))))
+        elif 0xC7 <= head <= 0xC9:
+            self.take(self.big(1 << (head - 0xC7)) + 1)
+        elif head in (0xCA, 0xCB):
+            self.take(4 if head == 0xCA else 8)
+        elif 0xCC <= head <= 0xD3:
+            self.take(1 << (head - 0xCC) % 4)
+        elif 0xD4 <= head <= 0xD8:
+            self.take((1 << (head - 0xD4)) + 1)
+        elif head in (0xDC, 0xDD):
+            inner = self.big(2 if head == 0xDC else 4)
+        elif head in (0xDE, 0xDF):
+            inner = 2 * self.big(2 if head == 0xDE else 4)
+        else:
+            raise Refused("NET-6")
+        if inner is not None:
+            require(depth < 16, "NET-6")
+            self.skip(inner, depth + 1)
+
+    def finish(self):
+        require(self.at == len(self.data), "NET-6")
+
+
+def packed(value):
+    """The shortest MessagePack of numbers, texts, bytes and lists of such."""
+    if isinstance(value, int):
+        if value < 128:
+            return bytes([value])
+        at = next(at for at in range(4) if value < 1 << (8 << at))
+        return bytes([0xCC + at]) + value.to_bytes(1 << at, "big")
+    if isinstance(value, str):
+        data = value.encode()
+        if len(data) < 32:
+            return bytes([0xA0 | len(data)]) + data
+        return bytes([0xD9, len(data)]) + data
+    if isinstance(value, bytes):
+        return bytes([0xC4, len(value)]) + value
+    head = bytes([0x90 | len(value)]) if len(value) < 16 else b"\xdc" + len(value).to_bytes(2, "big")
+    return head + b"".join(packed(item) for item in value)
+
+
+def socket_of(text):
+    """An address and a port as text, IPv4 in IPv6 as IPv4; None for anything else."""
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        return None
+    try:
+        if host.startswith("[") and host.endswith("]"):
+            address = ipaddress.IPv6Address(host[1:-1])
+            address = address.ipv4_mapped or address
+        else:
+            address = ipaddress.IPv4Address(host)
+    except ValueError:
+        return None
+    return address, f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"
+
+
+def is_dialable(address):
+    return not (address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255")
+
+
+def shown(text):
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def read_greeting(pack):
+    more = pack.fields(13)
+    content = {"version": pack.number(16), "identity": pack.bin([32]).hex()}
+    content["software"], content["name"] = shown(pack.text(64)), shown(pack.text(32))
+    content["roles"], content["services"] = pack.number(32), pack.number(32)
+    content["height"] = str(pack.number(64))
+    content["head"], content["work"] = pack.bin([32]).hex(), pack.bin([32]).hex()
+    texts = [pack.text(128) for _ in range(pack.list(8))]
+    content["listen"] = [socket[1] for socket in map(socket_of, texts) if socket]
+    observed = socket_of(pack.text(128))
+    content["observed"] = observed[1] if observed else ""
+    content["nonce"], content["time_ms"] = str(pack.number(64)), str(pack.number(64))
+    return more, content
+
+
+def read_record(pack):
+    more = pack.fields(4)
+    address, key = socket_of(pack.text(128)), pack.bin([0, 32])
+    last_seen, roles = pack.number(64), pack.number(32)
+    pack.skip(more)
+    if address is None or not is_dialable(address[0]) or key and point_from_bytes(key) is None:
+        return []
+    return [{"address": address[1], "node": key.hex(), "last_seen": str(last_seen), "roles": roles}]
+
+
+def read_link_message(tag_text, body):
+    pack = LinkPack(body)
+    if tag_text == "HEL":
+        more, content = read_greeting(pack)
+    elif tag_text in ("PIN", "PON"):
+        more, content = pack.fields(1), {"nonce": str(pack.number(64))}
+    elif tag_text == "GAD":
+        more, content = pack.fields(0), {}
+    elif tag_text == "ADR":
+        more = pack.fields(1)
+        content = {"records": [one for _ in range(pack.list(250)) for one in read_record(pack)]}
+    else:
+        more, content = pack.fields(2), {"code": pack.number(16), "text": shown(pack.text(200))}
+    pack.skip(more)
+    pack.finish()
+    return content
+
+
+def written_link_message(tag_text, content):
+    if tag_text == "HEL":
+        return packed([
+            content["version"], hexed(content["identity"]), content["software"], content["name"],
+            content["roles"], content["services"], int(content["height"]), hexed(content["head"]),
+            hexed(content["work"]), content["listen"], content["observed"], int(content["nonce"]),
+            int(content["time_ms"]),
+        ])
+    if tag_text in ("PIN", "PON"):
+        return packed([int(content["nonce"])])
+    if tag_text == "ADR":
+        records = [[one["address"], hexed(one["node"]), int(one["last_seen"]), one["roles"]]
+                   for one in content["records"]]
+        return packed([records])
+    return packed(list(content.values()))
+
+
 # ---- 12 Messages ---------------------------------------------------------------------------------
 
 # Each message: its fields, with their types and limits.
@@ -1832,6 +2234,32 @@ def check_chain(file, checks):
             checks.same(f"{what}: condemns", rule not in CONDEMNS_NOTHING, case["condemns_id"])
 
 
+def check_wire(file, checks):
+    for case in file["names"]:
+        checks.same("name", multistream(case["name"]), case["bytes"])
+    for case in file["nodes"]:
+        checks.same("node", peer_id(hexed(case["public_key"])), case["text"])
+    for case in file["certificates"]:
+        checks.same(case["what"], node_of_certificate(hexed(case["bytes"])), case["node"])
+    for case in file["refused_certificates"]:
+        checks.same(case["what"], rule_of(lambda: node_of_certificate(hexed(case["bytes"]))), case["fault"])
+    for case in file["frames"]:
+        checks.same("frame", frame_bytes(case["tag"], hexed(case["body"])), case["bytes"])
+    for case in file["frame_heads"]:
+        try:
+            verdict = head_verdict(case["stream"], hexed(case["head"]))
+        except Refused as refused:
+            verdict = refused.rule
+        checks.same(f"head {case['head']}", verdict, case["verdict"])
+    for case in file["messages"]:
+        checks.same("body", written_link_message(case["tag"], case["content"]), case["body"])
+    for case in file["messages"] + file["read_messages"]:
+        checks.same("message", read_link_message(case["tag"], hexed(case["body"])), case["content"])
+    for case in file["refused_messages"]:
+        rule = rule_of(lambda: read_link_message(case["tag"], hexed(case["body"])))
+        checks.same(f"message {case['body'][:40]}", rule, case["rule"])
+
+
 def check_messages(file, checks):
     # The test value of the paper: bytes 0, 1, 2, … as key and as fifteen bytes of text.
     k0, k1 = (int.from_bytes(bytes(range(at, at + 8)), "little") for at in (0, 8))
@@ -1987,6 +2415,7 @@ FILES = {
     "history.json": check_history,
     "genesis.json": check_genesis,
     "chain.json": check_chain,
+    "wire.json": check_wire,
     "messages.json": check_messages,
     "wallet.json": check_wallet,
     "external/ed25519/rfc8032.json": check_rfc8032,

@@ -17,6 +17,8 @@ fn body() -> fn(&[u8]) {
     let targets = targets.chain(cairn_wallet::fuzz::TARGETS);
     #[cfg(feature = "node")]
     let targets = targets.chain(cairn_node::wire::fuzz::TARGETS);
+    #[cfg(feature = "p2p")]
+    let targets = targets.chain(cairn_p2p::fuzz::TARGETS);
     #[cfg(feature = "api")]
     let targets = targets.chain(cairn::api::fuzz::TARGETS);
     let mut targets = targets;

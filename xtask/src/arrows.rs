@@ -44,6 +44,10 @@ const PURE: &[(&str, &[&str])] = &[
     ("cairn-node", &["rmp", "siphasher", "thiserror"]),
 ];
 
+/// Families of crates from outside, by the start of their names, and the one crate of ours that may name them:
+/// what is behind its wall can be replaced.
+const WALLS: &[(&str, &str)] = &[("libp2p", "cairn-p2p")];
+
 /// One dependency that a manifest declares.
 #[derive(Debug)]
 struct Dependency {
@@ -52,7 +56,7 @@ struct Dependency {
     only_for_tests: bool,
 }
 
-/// Compares every manifest of the workspace with [`ARROWS`] and [`PURE`].
+/// Compares every manifest of the workspace with [`ARROWS`], [`PURE`] and [`WALLS`].
 pub(crate) fn check(repository: &Repository) -> Result<String, Refusal> {
     let crates = manifests(repository)?;
     let arrows: usize =
@@ -105,6 +109,9 @@ fn findings(crates: &BTreeMap<String, Vec<Dependency>>) -> Vec<String> {
             } else if !ours && !only_for_tests && !may_bring_in(from, to) {
                 findings.push(format!("{from} is pure and must not depend on {to}: see ARCHITECTURE.md"));
             }
+            if let Some(keeper) = keeper(to).filter(|keeper| keeper != from) {
+                findings.push(format!("{from} must not depend on {to}, which only {keeper} may name"));
+            }
         }
     }
     findings
@@ -117,6 +124,11 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
 /// Whether `upper` reaches `lower` along the allowed arrows.
 fn stands_on(upper: &str, lower: &str) -> bool {
     allowed(upper).is_some_and(|arrows| arrows.iter().any(|to| *to == lower || stands_on(to, lower)))
+}
+
+/// The crate behind whose wall a crate from outside stands.
+fn keeper(outside: &str) -> Option<&'static str> {
+    WALLS.iter().find(|(family, _)| outside.starts_with(family)).map(|(_, keeper)| *keeper)
 }
 
 fn may_bring_in(from: &str, outside: &str) -> bool {
@@ -190,6 +202,16 @@ mod tests {
             assert_eq!(
                 refused(name, "[dependencies]", "tokio.workspace = true"),
                 [format!("{name} is pure and must not depend on tokio: see ARCHITECTURE.md")]
+            );
+        }
+    }
+
+    #[test]
+    fn libp2p_stays_behind_its_wall_even_in_tests() {
+        for section in ["[dependencies]", "[dev-dependencies]"] {
+            assert_eq!(
+                refused("cairn", section, "libp2p-swarm.workspace = true"),
+                ["cairn must not depend on libp2p-swarm, which only cairn-p2p may name"]
             );
         }
     }

@@ -3,12 +3,13 @@
 use crate::report::Refusal;
 use crate::repository::{Repository, run as run_program};
 
-/// Runs the vector tests of cairn-core and cairn-node in writing mode, one after the other: messages bring blocks.
+/// Runs the vector tests of cairn-core, cairn-node and cairn-p2p in writing mode, one after the other: messages bring
+/// blocks.
 ///
 /// They see `BLESS=1` and write `docs/spec/vectors/*.json` instead of comparing with it.
 pub(crate) fn run(repository: &Repository) -> Result<(), Refusal> {
-    for package in ["cairn-core", "cairn-node"] {
-        let mut command = repository.cargo(&["test", "--package", package, "--test", "vectors"]);
+    for package in ["cairn-core", "cairn-node", "cairn-p2p"] {
+        let mut command = repository.cargo(&["test", "--package", package, "vectors"]);
         run_program(
             command.env("BLESS", "1"),
             "a vector test failed for another reason than its vectors: see above",

@@ -1,7 +1,8 @@
 //! Coverage-guided fuzzing of one target under libFuzzer with AddressSanitizer, where a nightly toolchain exists.
 //!
-//! The bodies are those of `fuzz.rs` in `cairn-core`, in `cairn-wallet`, beside the messages of `cairn-node` and in
-//! the interface, which the tests run too. The flags are those of `cargo fuzz`, which is therefore not needed.
+//! The bodies are those of `fuzz.rs` in `cairn-core`, `cairn-wallet` and `cairn-p2p`, beside the messages of
+//! `cairn-node` and in the interface, which the tests run too. The flags are those of `cargo fuzz`, which is therefore
+//! not needed.
 
 use std::process::Command;
 
@@ -9,10 +10,11 @@ use crate::report::Refusal;
 use crate::repository::{Repository, output_of, run as run_program, succeeds};
 
 /// Where the tables of targets stand, and the feature that brings each in.
-const TABLES: [(&str, Option<&str>); 4] = [
+const TABLES: [(&str, Option<&str>); 5] = [
     ("crates/cairn-core/src/fuzz.rs", None),
     ("crates/cairn-wallet/src/fuzz.rs", Some("wallet")),
     ("crates/cairn-node/src/wire/fuzz.rs", Some("node")),
+    ("crates/cairn-p2p/src/fuzz.rs", Some("p2p")),
     ("crates/cairn/src/api/fuzz.rs", Some("api")),
 ];
 const SECONDS_DEFAULT: u32 = 60;
@@ -52,7 +54,8 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Result<(), R
             "there is no nightly toolchain here, and libFuzzer needs one",
             "`rustup toolchain install nightly`; without it the same bodies run in \
              `cargo test -p cairn-core --test decoders`, `cargo test -p cairn-wallet --test readers`, \
-             `cargo test -p cairn-node --test garbage` and `cargo test -p cairn --lib fuzz`",
+             `cargo test -p cairn-node --test garbage`, `cargo test -p cairn-p2p --lib fuzz` and \
+              `cargo test -p cairn --lib fuzz`",
         ));
     }
     run_target(repository, target, asked.seconds, asked.seed)
@@ -167,6 +170,7 @@ mod tests {
         });
         assert_eq!(targets.len(), counted.iter().sum::<usize>(), "{targets:?}");
         assert_eq!(feature("block_in_short"), Some(Some("node")));
+        assert_eq!(feature("hello"), Some(Some("p2p")));
         let names: std::collections::BTreeSet<_> = targets.iter().map(|target| &target.name).collect();
         assert_eq!(names.len(), targets.len(), "a name stands for one target: {targets:?}");
     }

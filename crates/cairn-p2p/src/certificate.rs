@@ -256,8 +256,25 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// What a certificate shows, with `key` as the node in the extension and signed by `signer`.
+    pub(crate) fn extension(pair: &KeyPair, key: &[u8], signer: &NodeKey) -> CustomExtension {
+        let signature = signer.sign(&[SIGNED_PREFIX, &pair.subject_public_key_info()].concat());
+        let content = [der(OCTET_STRING, key), der(OCTET_STRING, &signature)].concat();
+        let mut extension = CustomExtension::from_oid_content(&EXTENSION_OID, der(SEQUENCE, &content));
+        extension.set_criticality(true);
+        extension
+    }
+
+    /// A certificate with these extensions, signed with its own key.
+    pub(crate) fn with_extensions(pair: &KeyPair, extensions: Vec<CustomExtension>) -> Vec<u8> {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = DistinguishedName::new();
+        parameters.custom_extensions = extensions;
+        parameters.self_signed(pair).unwrap().der().to_vec()
+    }
 
     fn algorithms() -> WebPkiSupportedAlgorithms {
         rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms
@@ -298,15 +315,10 @@ mod tests {
     #[test]
     fn the_key_of_one_node_under_the_signature_of_another_is_refused() {
         let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-        let signature =
-            NodeKey::from_seed([4; 32]).sign(&[SIGNED_PREFIX, &pair.subject_public_key_info()].concat());
         let public = [&PROTOBUF_PREFIX[..], &NodeKey::from_seed([5; 32]).id().to_bytes()].concat();
-        let content = [der(OCTET_STRING, &public), der(OCTET_STRING, &signature)].concat();
-        let mut parameters = CertificateParams::default();
-        let extension = CustomExtension::from_oid_content(&EXTENSION_OID, der(SEQUENCE, &content));
-        parameters.custom_extensions.push(extension);
-        let certificate = parameters.self_signed(&pair).unwrap();
-        assert_eq!(check(certificate.der(), &algorithms()), Err(CertificateError::NodeSignature));
+        let extension = extension(&pair, &public, &NodeKey::from_seed([4; 32]));
+        let certificate = with_extensions(&pair, vec![extension]);
+        assert_eq!(check(&certificate, &algorithms()), Err(CertificateError::NodeSignature));
     }
 
     #[test]

@@ -54,3 +54,85 @@ fn farewell(bytes: &[u8]) {
     let _ = message::read_ping(bytes);
     let _ = message::read_ask_addresses(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bye, ByeCode, Label, NodeKey, Roles};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    /// Good bytes of every kind, as the start for changes.
+    static GOOD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+        let node = NodeKey::from_seed([1; 32]);
+        let hello = Hello {
+            version: 1,
+            identity: [1; 32],
+            software: Label::new("cairn/0.1.0", message::SOFTWARE_BYTES_MAX),
+            name: Label::new("n0", message::NAME_BYTES_MAX),
+            roles: Roles::FULL,
+            services: 0,
+            height: 1_000,
+            head: [2; 32],
+            work: [3; 32],
+            listen: vec!["192.0.2.1:7781".parse().unwrap()],
+            observed: Some("[2001:db8::1]:7781".parse().unwrap()),
+            nonce: u64::MAX,
+            time_ms: 1_800_000_000_000,
+        };
+        let record = message::AddressRecord {
+            address: "192.0.2.1:7781".parse().unwrap(),
+            node: Some(node.id()),
+            last_seen_s: 1_800_000_000,
+            roles: Roles::FULL,
+        };
+        vec![
+            hello.to_frame().to_bytes(),
+            hello.to_frame().body.to_vec(),
+            message::addresses_frame(&[record; 3]).body.to_vec(),
+            Bye::new(ByeCode::Leaving, "stop").to_frame().body.to_vec(),
+            crate::certificate::make(&node).unwrap().0.to_vec(),
+        ]
+    });
+
+    fn run_all(bytes: &[u8]) {
+        for (_, target) in TARGETS {
+            target(bytes);
+        }
+    }
+
+    #[test]
+    fn good_bytes_are_read_by_every_target() {
+        assert_eq!(GOOD.len(), TARGETS.len());
+        GOOD.iter().for_each(|bytes| run_all(bytes));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn no_bytes_break_a_reader(bytes: Vec<u8>) {
+            run_all(&bytes);
+        }
+
+        #[test]
+        fn no_changed_bytes_break_a_reader(
+            kind in 0..GOOD.len(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in any::<prop::sample::Index>(),
+            shape in 0..3u8,
+        ) {
+            let mut bytes = GOOD[kind].clone();
+            for (place, byte) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            match shape {
+                0 => bytes.truncate(cut.index(bytes.len())),
+                1 => bytes.extend_from_within(cut.index(bytes.len())..),
+                _ => {}
+            }
+            run_all(&bytes);
+        }
+    }
+}

@@ -295,17 +295,10 @@ mod tests {
             gate.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
         }
         assert_eq!(gate.accept(id(32), at("127.0.0.1:1"), &bans, 0), Err(Refusal::Pending { max: 32 }));
-        for number in 0..64 {
-            let _ = gate.accept(id(number), at("127.0.0.1:1"), &bans, 0);
-            gate.establish(
-                id(number),
-                node(u8::try_from(number).unwrap() + 1),
-                at("127.0.0.1:1"),
-                &bans,
-                0,
-                |_| false,
-            )
-            .unwrap();
+        for number in 0..64_u8 {
+            let _ = gate.accept(id(number.into()), at("127.0.0.1:1"), &bans, 0);
+            gate.establish(id(number.into()), node(number + 1), at("127.0.0.1:1"), &bans, 0, |_| false)
+                .unwrap();
         }
         assert_eq!(gate.accept(id(64), at("127.0.0.1:1"), &bans, 0), Err(Refusal::Full { max: 64 }));
         for number in 100..116 {

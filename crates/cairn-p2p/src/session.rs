@@ -309,7 +309,7 @@ async fn read_all<R: AsyncRead + Unpin>(
 }
 
 /// The longest body of a frame about the link; none, if the tag is the owner's.
-fn link_body_bytes_max(tag: Tag) -> Option<usize> {
+pub(crate) fn link_body_bytes_max(tag: Tag) -> Option<usize> {
     match tag {
         message::HEL => Some(message::HEL_BYTES_MAX),
         message::PIN | message::PON => Some(message::PIN_BYTES_MAX),

@@ -40,8 +40,15 @@ struct Tcp {
     news: VecDeque<Event>,
 }
 
-type Accepted = Ready<io::Result<Compat<TcpStream>>>;
-type Event = TransportEvent<Accepted, io::Error>;
+/// What the system said. It has a type of its own because libp2p wraps errors in an `Either`, in which only
+/// what is behind them can be found again.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection over TCP")]
+struct TcpError(#[from] io::Error);
+
+type Connected = Result<Compat<TcpStream>, TcpError>;
+type Accepted = Ready<Connected>;
+type Event = TransportEvent<Accepted, TcpError>;
 
 struct Listening {
     id: ListenerId,
@@ -71,25 +78,25 @@ impl Listening {
             Err(error) => {
                 self.rest = Some(Box::pin(tokio::time::sleep(REST)));
                 context.waker().wake_by_ref();
-                TransportEvent::ListenerError { listener_id: self.id, error }
+                TransportEvent::ListenerError { listener_id: self.id, error: error.into() }
             }
         })
     }
 }
 
 /// Small frames leave at once.
-fn prepare(stream: TcpStream) -> io::Result<Compat<TcpStream>> {
+fn prepare(stream: TcpStream) -> Connected {
     stream.set_nodelay(true)?;
     Ok(stream.compat())
 }
 
 impl Transport for Tcp {
     type Output = Compat<TcpStream>;
-    type Error = io::Error;
+    type Error = TcpError;
     type ListenerUpgrade = Accepted;
-    type Dial = BoxFuture<'static, io::Result<Self::Output>>;
+    type Dial = BoxFuture<'static, Connected>;
 
-    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<TcpError>> {
         let Some(wanted) = from_multiaddr(&address) else {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
@@ -98,7 +105,7 @@ impl Transport for Tcp {
             socket.set_nonblocking(true)?;
             Ok((socket.local_addr()?, TcpListener::from_std(socket)?))
         };
-        let (local, socket) = bind().map_err(TransportError::Other)?;
+        let (local, socket) = bind().map_err(|error: io::Error| TransportError::Other(error.into()))?;
         self.news.push_back(TransportEvent::NewAddress { listener_id: id, listen_addr: to_multiaddr(local) });
         self.listeners.push(Listening { id, socket, rest: None });
         Ok(())
@@ -110,14 +117,14 @@ impl Transport for Tcp {
         self.listeners.len() < before
     }
 
-    fn dial(&mut self, address: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+    fn dial(&mut self, address: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<TcpError>> {
         let Some(remote) = from_multiaddr(&address) else {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
         let deadline = self.connect;
         let connecting = async move {
             let connected = tokio::time::timeout(deadline, TcpStream::connect(remote)).await;
-            prepare(connected.map_err(|_| io::ErrorKind::TimedOut)??)
+            prepare(connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??)
         };
         Ok(connecting.boxed())
     }

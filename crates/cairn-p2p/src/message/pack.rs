@@ -1,7 +1,8 @@
 //! MessagePack, as far as messages about the connection need it.
 
 use super::MessageError;
-use rmp::decode::{MessageLen, read_array_len, read_bin_len, read_int, read_str_len};
+use rmp::Marker;
+use rmp::decode::{read_array_len, read_bin_len, read_int, read_marker, read_str_len};
 use rmp::encode::{write_array_len, write_bin, write_str, write_uint};
 
 /// How deep a field may be nested that is read over.
@@ -83,23 +84,71 @@ impl<'a> Reader<'a> {
 
     /// Exactly 32 bytes, or none at all.
     pub(super) fn bytes_or_none(&mut self) -> Result<Option<[u8; 32]>, MessageError> {
-        let length = read_bin_len(&mut self.0).map_err(|_| MessageError::Malformed)?;
-        let bytes = self.take(below(length, 32)?)?;
-        match bytes.len() {
-            0 => Ok(None),
-            _ => bytes.try_into().map(Some).map_err(|_| MessageError::Malformed),
+        match read_bin_len(&mut self.0) {
+            Ok(0) => Ok(None),
+            Ok(32) => Ok(self.take(32)?.try_into().ok()),
+            Ok(_) | Err(_) => Err(MessageError::Malformed),
         }
     }
 
     /// Reads over so many values, whatever they are.
+    ///
+    /// `rmp` has a reader of lengths, which in 0.8.15 panics at extension types.
     pub(super) fn skip(&mut self, values: u32) -> Result<(), MessageError> {
-        for _ in 0..values {
-            let length = MessageLen::with_limits(DEPTH_MAX, self.0.len())
-                .incremental_len(self.0)
-                .map_err(|_| MessageError::Malformed)?;
-            self.take(length)?;
+        // How many values are left to be read over, of each array and map that is open.
+        let mut open = vec![u64::from(values)];
+        while let Some(left) = open.last_mut() {
+            let Some(fewer) = left.checked_sub(1) else {
+                open.pop();
+                continue;
+            };
+            *left = fewer;
+            if let Some(inner) = self.skip_one()? {
+                if open.len() > DEPTH_MAX {
+                    return Err(MessageError::Malformed);
+                }
+                open.push(inner);
+            }
         }
         Ok(())
+    }
+
+    /// Reads over one value, or over the head of an array or a map: how many values are in it.
+    fn skip_one(&mut self) -> Result<Option<u64>, MessageError> {
+        let (length, inner) = match read_marker(&mut self.0).map_err(|_| MessageError::Malformed)? {
+            Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::False | Marker::True => (0, None),
+            Marker::U8 | Marker::I8 => (1, None),
+            Marker::U16 | Marker::I16 => (2, None),
+            Marker::U32 | Marker::I32 | Marker::F32 => (4, None),
+            Marker::U64 | Marker::I64 | Marker::F64 => (8, None),
+            Marker::FixStr(length) => (length.into(), None),
+            Marker::Str8 | Marker::Bin8 => (self.big_endian(1)?, None),
+            Marker::Str16 | Marker::Bin16 => (self.big_endian(2)?, None),
+            Marker::Str32 | Marker::Bin32 => (self.big_endian(4)?, None),
+            // An extension has a byte for its type before its data.
+            Marker::FixExt1 => (2, None),
+            Marker::FixExt2 => (3, None),
+            Marker::FixExt4 => (5, None),
+            Marker::FixExt8 => (9, None),
+            Marker::FixExt16 => (17, None),
+            Marker::Ext8 => (self.big_endian(1)? + 1, None),
+            Marker::Ext16 => (self.big_endian(2)? + 1, None),
+            Marker::Ext32 => (self.big_endian(4)? + 1, None),
+            Marker::FixArray(count) => (0, Some(count.into())),
+            Marker::Array16 => (0, Some(self.big_endian(2)?)),
+            Marker::Array32 => (0, Some(self.big_endian(4)?)),
+            Marker::FixMap(count) => (0, Some(2 * u64::from(count))),
+            Marker::Map16 => (0, Some(2 * self.big_endian(2)?)),
+            Marker::Map32 => (0, Some(2 * self.big_endian(4)?)),
+            Marker::Reserved => return Err(MessageError::Malformed),
+        };
+        self.take(usize::try_from(length).map_err(|_| MessageError::Malformed)?)?;
+        Ok(inner)
+    }
+
+    /// The number that so many bytes are, at most four.
+    fn big_endian(&mut self, bytes: usize) -> Result<u64, MessageError> {
+        Ok(self.take(bytes)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     /// Nothing may be left.

@@ -218,11 +218,15 @@ pub(super) fn hello(seed: u8) -> Hello {
 }
 
 /// A name in the form of multistream-select: a length, the name, a line feed.
-pub(super) async fn say_name(stream: &mut (impl AsyncWrite + Unpin), name: &str) -> std::io::Result<()> {
+pub(super) fn name_bytes(name: &str) -> Vec<u8> {
     let length = u8::try_from(name.len() + 1).unwrap();
     // Lengths from 128 on take two bytes of seven bits each.
     let head = if length < 128 { vec![length] } else { vec![length, 1] };
-    stream.write_all(&[&head[..], name.as_bytes(), b"\n"].concat()).await?;
+    [&head[..], name.as_bytes(), b"\n"].concat()
+}
+
+pub(super) async fn say_name(stream: &mut (impl AsyncWrite + Unpin), name: &str) -> std::io::Result<()> {
+    stream.write_all(&name_bytes(name)).await?;
     stream.flush().await
 }
 
