@@ -16,6 +16,7 @@ mod connection;
 mod http;
 mod import;
 mod measure;
+mod network;
 mod parts;
 mod process;
 
@@ -36,7 +37,7 @@ const WORK_HASHES: u64 = 1 << 23;
 pub struct Options<'a> {
     /// Smaller sizes: less exact, done sooner.
     pub quick: bool,
-    /// Only one group of figures: import, empty, state, log, work or node.
+    /// Only one group of figures: import, empty, state, log, work, node or network.
     pub only: Option<&'a str>,
     /// One object of JSON in the place of the table.
     pub json: bool,
@@ -175,6 +176,9 @@ pub fn run(options: Options<'_>) -> Result<(), BenchError> {
     }
     if wants("node") {
         http::measure_node(scratch.path(), options.quick, figures)?;
+    }
+    if wants("network") {
+        network::measure_network(scratch.path(), options.quick, figures)?;
     }
     if options.json {
         print_json(&report);

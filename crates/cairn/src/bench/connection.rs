@@ -43,10 +43,10 @@ impl Connection {
         self.exchange("POST", path, &headers, body)
     }
 
-    /// Posts nothing, with the token that commands need.
-    pub(crate) fn post_with_token(&mut self, path: &str, token: &str) -> Option<Answer> {
-        let kind = "Content-Type: application/json\r\nContent-Length: 2\r\n";
-        self.exchange("POST", path, &format!("Authorization: Bearer {token}\r\n{kind}"), b"{}")
+    /// Posts JSON, with the token that commands need.
+    pub(crate) fn post_with_token(&mut self, path: &str, token: &str, json: &str) -> Option<Answer> {
+        let kind = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", json.len());
+        self.exchange("POST", path, &format!("Authorization: Bearer {token}\r\n{kind}"), json.as_bytes())
     }
 
     /// Sends a request and reads one answer. None if the node is gone; a body that was cut off is no

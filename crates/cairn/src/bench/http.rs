@@ -188,7 +188,7 @@ fn height(node: &NodeProcess) -> Option<u64> {
 fn stop(node: &NodeProcess, directory: &Path) {
     let token = std::fs::read_to_string(directory.join("token")).unwrap_or_default();
     if let Some(mut connection) = Connection::open(node.port) {
-        connection.post_with_token("/v1/shutdown", token.trim());
+        connection.post_with_token("/v1/shutdown", token.trim(), "{}");
     }
     let start = Instant::now();
     while Connection::open(node.port).is_some() && start.elapsed() < Duration::from_secs(10) {

@@ -346,7 +346,7 @@ fn trace(way: &'static str, peer: PeerNumber, frame: &Frame) {
 }
 
 /// A message as a frame.
-fn frame_of(message: &Message) -> Frame {
+pub(crate) fn frame_of(message: &Message) -> Frame {
     Frame::new(tag_of(message.tag()), message.to_body())
 }
 
@@ -387,7 +387,7 @@ const fn to_strike(offence: Offence) -> cairn_p2p::Offence {
 
 /// Which frames mean something, and how many of them a peer may send. Answers have no rate: there are no
 /// more of them than of questions.
-fn tags() -> Tags {
+pub(crate) fn tags() -> Tags {
     let rate = |tag: cairn_node::wire::Tag| match &tag.0 {
         b"INV" | b"GET" | b"NOF" | b"TXN" => Some(Rate { burst: 2_000, a_minute: 60_000 }),
         b"GHD" => Some(Rate { burst: 200, a_minute: 600 }),

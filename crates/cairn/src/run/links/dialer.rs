@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// The most nodes that an operator can name.
 pub const PEERS_MAX: usize = 64;
@@ -30,7 +31,11 @@ const FAILURES_MAX: u32 = 5;
 const TOLD_MAX: usize = 250;
 
 #[derive(Debug)]
-pub(super) struct Dialer(Mutex<Table>);
+pub(super) struct Dialer {
+    table: Mutex<Table>,
+    /// Told when there may be somebody to dial at once.
+    news: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -93,7 +98,7 @@ impl Attempts {
 impl Dialer {
     pub(super) fn new(peers: impl Iterator<Item = PeerAddress>) -> Self {
         let kept = peers.take(PEERS_MAX).map(|peer| (peer, Attempts::default())).collect();
-        Self(Mutex::new(Table { kept, known: BTreeMap::new() }))
+        Self { table: Mutex::new(Table { kept, known: BTreeMap::new() }), news: Notify::new() }
     }
 
     pub(super) fn add(&self, address: PeerAddress) -> bool {
@@ -102,6 +107,7 @@ impl Dialer {
             return false;
         }
         table.kept.insert(address, Attempts::default());
+        self.news.notify_one();
         true
     }
 
@@ -234,7 +240,7 @@ impl Dialer {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Nothing under the lock can panic halfway through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -248,7 +254,8 @@ impl Links {
                     self.0.dialer.put_back(&address);
                 }
             }
-            tokio::time::sleep(LOOK_TIME).await;
+            // Time passes, or there is news; both are good.
+            let _ = tokio::time::timeout(LOOK_TIME, self.0.dialer.news.notified()).await;
         }
     }
 }
