@@ -105,7 +105,7 @@ fn messages(blocks: &[(String, SealedBlock)], identity: &BlockId) -> Vec<(String
         ("two transactions are here", Message::Announce(leaves.clone())),
         ("nine, which need a longer form", Message::Announce(many.clone())),
         ("none", Message::Announce(Vec::new())),
-        ("two are wanted", Message::GetTransactions(leaves.clone())),
+        ("two are wanted", Message::GetTransactions(leaves)),
         ("nine are not here", Message::NotFound(many)),
         ("two transactions", Message::Transactions(transactions.clone())),
         ("none", Message::Transactions(Vec::new())),

@@ -128,6 +128,7 @@ fn fuzz_steps(repository: &Repository, tier: Tier, seed: u32) -> Vec<Step> {
         properties(tests(&["decoders"], &[]), cases, seed),
         properties(lib_tests(vec!["api::fuzz".to_owned()]), cases, seed),
         properties(tests(&["readers"], &[]), cases, seed),
+        properties(tests(&["garbage"], &[]), cases, seed),
     ];
     if tier != Tier::Quick && fuzz::has_nightly() {
         let seconds = tier.of([0, 300, 3600]).to_string();
