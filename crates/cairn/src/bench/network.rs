@@ -265,7 +265,7 @@ async fn flood(number: u64, to: SocketAddr, identity: [u8; 32], time: Duration) 
                         leaf.chunks_mut(8).for_each(|it| it.copy_from_slice(&draw.next().to_le_bytes()));
                         cairn_core::hash::LeafHash(leaf)
                     });
-                    let frame = links::frame_of(&Message::Inventory(leaves.collect()));
+                    let frame = links::frame_of(&Message::Announce(leaves.collect()));
                     match peer.map(|peer| network.send(peer, frame, Priority::Transaction)) {
                         Some(Ok(())) => frames += 1,
                         _ => tokio::time::sleep(Duration::from_millis(2)).await,

@@ -105,7 +105,7 @@ fn paths_and_parameters_that_mean_nothing_are_refused() {
     let zero = "0".repeat(64);
     let cases = [
         ("/v1/nothing", 404, "no-such-path"),
-        ("/", 404, "no-such-path"),
+        ("/page", 404, "no-such-path"),
         ("/v1/blocks/-1", 400, "malformed-parameter"),
         ("/v1/blocks/1.5", 400, "malformed-parameter"),
         ("/v1/blocks/%ff", 400, "malformed-parameter"),

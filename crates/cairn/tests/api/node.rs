@@ -49,8 +49,9 @@ impl TestNode {
 
     /// The devnet of a home directory.
     pub(crate) fn start_in(home: TempDir, flags: &[&str]) -> Self {
-        let command = ["devnet", "--json", "--port-base", "0", "--nodes", "1"];
-        Self::spawn(home, &[&command, flags].concat())
+        let command = ["devnet", "--json", "--port-base", "0"];
+        let one: &[&str] = if flags.contains(&"--nodes") { &[] } else { &["--nodes", "1"] };
+        Self::spawn(home, &[&command, one, flags].concat())
     }
 
     /// A miner of a network of its own that makes blocks only when asked.
