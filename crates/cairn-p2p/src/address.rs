@@ -91,6 +91,64 @@ impl AddressGroup {
     }
 }
 
+/// From where an address can be reached, the nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// From the same machine.
+    Loopback,
+    /// From the same private network: RFC 1918, RFC 6598, RFC 3927, RFC 4193, link-local addresses of IPv6.
+    Private,
+    /// From anywhere.
+    Public,
+}
+
+impl Reach {
+    /// From where `ip` can be reached.
+    pub fn of(ip: IpAddr) -> Self {
+        let (is_loopback, is_private) = match ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                let is_shared = matches!(ip.octets(), [100, 64..=127, ..]);
+                (ip.is_loopback(), ip.is_private() || ip.is_link_local() || is_shared)
+            }
+            IpAddr::V6(ip) => (ip.is_loopback(), ip.is_unique_local() || ip.is_unicast_link_local()),
+        };
+        match (is_loopback, is_private) {
+            (true, _) => Self::Loopback,
+            (false, true) => Self::Private,
+            (false, false) => Self::Public,
+        }
+    }
+
+    /// Whether somebody who is `self` away may tell of, or be told of, an address that is `other` away: what
+    /// is nearer than himself means another machine to him, or none.
+    pub fn may_know(self, other: Self) -> bool {
+        other >= self
+    }
+}
+
+/// What counts as one place where nodes are spread over places: among public addresses the group, of which
+/// one owner has many addresses; in a private network a machine; on this machine a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Neighbourhood {
+    /// A group of public addresses.
+    Public(AddressGroup),
+    /// A machine of a private network.
+    Private(AddressHost),
+    /// A port of this machine.
+    Loopback(u16),
+}
+
+impl Neighbourhood {
+    /// The place of `address`.
+    pub fn of(address: SocketAddr) -> Self {
+        match Reach::of(address.ip()) {
+            Reach::Public => Self::Public(AddressGroup::of(address.ip())),
+            Reach::Private => Self::Private(AddressHost::of(address.ip())),
+            Reach::Loopback => Self::Loopback(address.port()),
+        }
+    }
+}
+
 impl PeerAddress {
     /// The address of a socket, whoever is there.
     pub fn of(socket: SocketAddr) -> Self {
@@ -207,6 +265,30 @@ mod tests {
         assert_eq!(AddressHost::of(plain), AddressHost::of(mapped));
         assert_eq!(AddressGroup::of(plain), AddressGroup::of(mapped));
         assert_eq!(from_multiaddr(&to_multiaddr((mapped, 1).into())), Some((plain, 1).into()));
+    }
+
+    #[test]
+    fn places_are_groups_outside_machines_nearby_and_ports_here() {
+        let place = |text: &str| Neighbourhood::of(text.parse().unwrap());
+        assert_eq!(place("198.51.100.1:1"), place("198.51.7.7:2"));
+        assert_ne!(place("192.168.1.1:1"), place("192.168.1.2:1"));
+        assert_eq!(place("[fd00::1]:1"), place("[fd00::2]:2"));
+        assert_ne!(place("127.0.0.1:1"), place("127.0.0.1:2"));
+        for (text, reach) in [
+            ("127.9.9.9", Reach::Loopback),
+            ("::1", Reach::Loopback),
+            ("::ffff:10.0.0.1", Reach::Private),
+            ("172.31.0.1", Reach::Private),
+            ("169.254.0.1", Reach::Private),
+            ("100.64.0.1", Reach::Private),
+            ("fe80::1", Reach::Private),
+            ("fdff::1", Reach::Private),
+            ("100.128.0.1", Reach::Public),
+            ("172.32.0.1", Reach::Public),
+            ("2001:db8::1", Reach::Public),
+        ] {
+            assert_eq!(Reach::of(text.parse().unwrap()), reach, "{text}");
+        }
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! Bodies of fuzz targets: each takes any bytes and panics only if a promise is broken.
 
 use crate::frame::{HEAD_BYTES, StreamKind, decode};
+use crate::kept;
 use crate::message::{self, BulkEnd, Bye, Hello};
+use crate::{AddressBook, BOOK_ENTRIES_MAX, InUse, bans_from_bytes, bans_to_bytes};
 
 /// A fuzz target: its name and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by name.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 7] = [
     ("frame", frame),
     ("hello", hello),
     ("addresses", addresses),
     ("farewell", farewell),
     ("node_certificate", crate::certificate::fuzz),
+    ("address_book", address_book),
+    ("bans", bans),
 ];
 
 /// A frame that is read is written as the same bytes.
@@ -55,10 +59,31 @@ fn farewell(bytes: &[u8]) {
     let _ = message::read_ask_addresses(bytes);
 }
 
+/// A book that is read is written as the same bytes, and can be used. The bytes are what stands between tag
+/// and checksum, which garbage would hardly ever pass.
+fn address_book(bytes: &[u8]) {
+    let bytes = kept::seal(crate::book::FILE_TAG, bytes);
+    if let Ok(mut book) = AddressBook::from_bytes(&bytes, [1; 32]) {
+        assert_eq!(book.to_bytes(), bytes);
+        assert!(book.len() <= BOOK_ENTRIES_MAX);
+        book.choose_feeler(&InUse::default(), u64::MAX);
+        book.expire(0);
+        book.choose(&InUse::default(), 0);
+        AddressBook::from_bytes(&book.to_bytes(), [1; 32]).expect("what is left is a book");
+    }
+}
+
+fn bans(bytes: &[u8]) {
+    let bytes = kept::seal(crate::score::FILE_TAG, bytes);
+    if let Ok(bans) = bans_from_bytes(&bytes) {
+        assert_eq!(bans_to_bytes(&bans), bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bye, ByeCode, Label, NodeKey, Roles};
+    use crate::{Ban, Banned, Bye, ByeCode, Label, NodeKey, Roles};
     use proptest::prelude::*;
     use std::sync::LazyLock;
 
@@ -86,14 +111,26 @@ mod tests {
             last_seen_s: 1_800_000_000,
             roles: Roles::FULL,
         };
+        let mut book = AddressBook::new([2; 32]);
+        book.learn("127.0.0.1".parse().unwrap(), &[record], record.last_seen_s);
+        book.succeeded("[2001:db8::1]:1".parse().unwrap(), node.id(), Roles::FULL, record.last_seen_s);
+        book.set_anchors([record.address]);
+        let ban = Ban { who: Banned::Node(node.id()), until_ms: 5 };
         vec![
             hello.to_frame().to_bytes(),
             hello.to_frame().body.to_vec(),
             message::addresses_frame(&[record; 3]).body.to_vec(),
             Bye::new(ByeCode::Leaving, "stop").to_frame().body.to_vec(),
             crate::certificate::make(&node).unwrap().0.to_vec(),
+            contents(&book.to_bytes()),
+            contents(&bans_to_bytes(&[ban])),
         ]
     });
+
+    /// What stands between the tag and the checksum.
+    fn contents(file: &[u8]) -> Vec<u8> {
+        file[16..file.len() - 8].to_vec()
+    }
 
     fn run_all(bytes: &[u8]) {
         for (_, target) in TARGETS {

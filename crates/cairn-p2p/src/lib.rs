@@ -10,6 +10,7 @@
 //! * One peer stream for each link and a stream for each bulk request, with bounds on all that waits: to be
 //!   written ([`OUTBOX_BYTES_MAX`]), to be handled ([`Credit`]), to be opened ([`BULK_MAX`]).
 //! * Greetings, signs of life, addresses, farewells; strikes and bans; limits on connections.
+//! * Whom to dial: an address book that strangers cannot fill, and a policy on top of it. Both are pure.
 //! * The same over memory, for tests of owners ([`Network::in_memory`]).
 //!
 //! The protocol is `docs/spec/11-wire.md`. This is the only crate that names libp2p, and none of its types
@@ -17,31 +18,40 @@
 //!
 //! # Not provided
 //!
-//! Choosing whom to dial and whom to give up for another, an address book, anything about chains: those are
-//! the owner's. Hiding who talks to whom, and when. UDP, and ways through address translation.
+//! Anything about chains: that is the owner's, who also saves what an [`AddressBook`] knows, carries out what
+//! [`Outbound`] decides, and says when its tip is stale. Hiding who talks to whom, and when. UDP, and ways through address translation.
 
 mod address;
+mod book;
 mod bulk;
 mod certificate;
+mod chance;
 mod frame;
 pub mod fuzz;
+mod kept;
 mod key;
 mod limits;
 mod message;
 mod mux;
 mod network;
+mod outbound;
 mod score;
 mod session;
 mod streams;
 mod tls;
 mod transport;
 
-pub use address::{AddressError, AddressGroup, AddressHost, HOST_BYTES_MAX, Host, PeerAddress};
+pub use address::{
+    AddressError, AddressGroup, AddressHost, HOST_BYTES_MAX, Host, Neighbourhood, PeerAddress, Reach,
+};
+pub use book::{ANCHORS_MAX, AddressBook, BOOK_ENTRIES_MAX, Candidate, InUse};
 pub use bulk::{AnswerGone, AnswerStream, BulkError};
+pub use chance::Chance;
 pub use frame::{
     BULK_BODY_BYTES_MAX, Frame, FrameError, HEAD_BYTES, Head, PEER_BODY_BYTES_MAX, Place, Rate, StreamKind,
     Tag, TagError, TagRule, Tags, decode as decode_frame,
 };
+pub use kept::KeptError;
 pub use key::{KeyFileError, NodeId, NodeIdError, NodeKey};
 pub use limits::{Limits, Refusal};
 pub use message::{
@@ -54,7 +64,11 @@ pub use network::{
     AskError, DIALS_MAX, Deadlines, DialFailure, DialRefused, Direction, EVENTS_MAX, Event, Events,
     LeaveReason, Network, PeerInfo, PeerNumber, RequestNumber, Settings, StartError,
 };
-pub use score::{ADDRESS_BAN_MS, BANS_MAX, Ban, Banned, Book, MARKS_MAX, NODE_BAN_MS, Offence, STRIKES_MAX};
+pub use outbound::{Clock, Dial, LinkView, Outbound, Purpose, SOUGHT_MAX};
+pub use score::{
+    ADDRESS_BAN_MS, BANS_MAX, Ban, Banned, Book, MARKS_MAX, NODE_BAN_MS, Offence, STRIKES_MAX,
+    bans_from_bytes, bans_to_bytes,
+};
 pub use session::{
     Credit, GreetError, INBOX_BYTES_MAX, INBOX_FRAMES_MAX, OUTBOX_BYTES_MAX, OUTBOX_FRAMES_MAX, Priority,
     SendError,
