@@ -88,6 +88,10 @@ pub fn read_key_file(path: &Path) -> Result<SigningKey, KeyFileError> {
 ///
 /// As [`read_key_file`].
 pub fn read_key_seed(path: &Path) -> Result<KeySeed, KeyFileError> {
+    // A pipe would keep whoever opens it until somebody writes, so it is not opened.
+    if !std::fs::metadata(path).map_err(KeyFileError::Unreadable)?.is_file() {
+        return Err(KeyFileError::NotAFile);
+    }
     let file = File::open(path).map_err(KeyFileError::Unreadable)?;
     let metadata = file.metadata().map_err(KeyFileError::Unreadable)?;
     if !metadata.is_file() {
@@ -158,8 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_not_a_key_file() {
+    fn a_directory_and_a_pipe_are_not_key_files() {
         let directory = tempfile::tempdir().unwrap();
         assert!(matches!(read_key_file(directory.path()), Err(KeyFileError::NotAFile)));
+        let pipe = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert!(matches!(read_key_file(&pipe), Err(KeyFileError::NotAFile)));
     }
 }

@@ -52,6 +52,10 @@ pub enum FileError {
 ///
 /// [`FileError`].
 pub fn read_private_file(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    // A pipe would keep whoever opens it until somebody writes, so it is not opened.
+    if !fs::metadata(path).map_err(FileError::Unreadable)?.is_file() {
+        return Err(FileError::NotAFile);
+    }
     let file = File::open(path).map_err(FileError::Unreadable)?;
     let metadata = file.metadata().map_err(FileError::Unreadable)?;
     if !metadata.is_file() {
@@ -267,6 +271,15 @@ mod tests {
         assert_eq!(read_private_file(&path, 100).unwrap().len(), 100);
         assert!(matches!(read_private_file(directory.path(), 99), Err(FileError::NotAFile)));
         assert!(matches!(read_private_file(&path.join("x"), 99), Err(FileError::Unreadable(_))));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_pipe() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys");
+        let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&path).status();
+        assert!(made.unwrap().success());
+        assert!(matches!(read_private_file(&path, 99), Err(FileError::NotAFile)));
     }
 
     #[test]

@@ -320,7 +320,7 @@ impl From<ClientError> for CliError {
                 .help("is the machine very busy? `cairn --node URL …` asks another node"),
             ClientError::Broken { source, .. } => Self::unreachable("connection-broken", message)
                 .because(source)
-                .help("did the node stop? `cairn devnet` starts one again"),
+                .help("did the node stop? or does it speak TLS: then its address begins with https://"),
             ClientError::NotANode { .. } => Self::unreachable("not-a-node", message)
                 .help("is something else behind this port, or a node of another version?"),
             ClientError::Refused { error, .. } => {

@@ -229,7 +229,7 @@ fn what_needs_no_node_answers_in_json() {
 fn every_command_has_a_manual_page() {
     let user = User::new();
     let page = user.succeed(&["man", "wallet", "history"]);
-    assert!(page.contains(".TH cairn-wallet-history 1"), "{page}");
+    assert!(page.contains(".TH cairn-wallet-history 1  \"cairn 0."), "{page}");
     assert!(page.contains("cairn wallet history"), "{page}");
     assert_eq!(user.json(&["man"])["name"], "cairn.1");
     let directory = user.path("share/man/man1");
@@ -426,6 +426,10 @@ fn typing_mistakes_are_named_and_send_nothing() {
     assert_eq!(send("alice", &mistyped, "1").1["code"], "bad-address");
     let foreign = "bc1p5d7rjq7g6rdk2yhzks9smlaqtedr4dekq08ge8ztwac72sfr9rusxg3297";
     assert_eq!(send("alice", foreign, "1").1["code"], "wrong-network");
+    // The checksum of older coins is another one, so theirs cannot be told from a mistyped address by it.
+    let error = send("alice", "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq", "1").1;
+    assert_eq!(error["code"], "bad-address");
+    assert!(error["help"].as_str().unwrap().contains("another coin"), "{error}");
     let with_data = ["send", "--from", "alice", "--to", "bob", "--amount", "1", "--data", "0xzz"];
     assert_eq!(user.fail(&with_data).1["code"], "bad-data");
     let stale = ["send", "--from", "alice", "--to", "bob", "--amount", "1", "--valid-until", "1"];
@@ -479,6 +483,8 @@ fn a_transaction_is_built_signed_shown_and_submitted_step_by_step() {
         (status, error["code"].as_str(), error["rule"].as_str()),
         (1, Some("nonce-too-low"), Some("TX-3"))
     );
+    let help = error["help"].as_str().unwrap();
+    assert!(help.contains("already") && help.contains(shown["id"].as_str().unwrap()), "{help}");
 
     let text = std::fs::read_to_string(user.path("signed.json")).unwrap();
     std::fs::write(user.path("changed.json"), text.replace("\"200000000\"", "\"900000000\"")).unwrap();

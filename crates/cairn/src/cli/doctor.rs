@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
   cairn doctor --data-dir ~/.local/share/cairn/mycoin
 
 It looks at clock, disk, access rights, ports, limits and the chain, changes nothing, and ends with status 1 if
-something is wrong. Where a node runs on the directory, that node is asked.")]
+something is wrong. Where a node runs on the directory, or no chain is kept and one node runs here, that node is
+asked.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     local: LocalArguments,
@@ -93,7 +94,12 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
 }
 
 fn examine(local: Option<&Local>, running: &[RunningNode], context: &Context) -> Vec<Finding> {
-    let directory = local.map_or_else(|| context.directories.data.clone(), |it| it.directory.clone());
+    let directory = match (local, running) {
+        (Some(local), _) => local.directory.clone(),
+        // A node that keeps nothing here, such as a devnet that leaves nothing behind.
+        (None, [only]) => only.data_dir.clone(),
+        (None, _) => context.directories.data.clone(),
+    };
     let node = running.iter().find(|node| is_same(&node.data_dir, &directory));
     let mut findings = Vec::new();
     findings.extend(clock::examine(local, context, node));

@@ -1,5 +1,6 @@
 //! `cairn man`: the manual page of a command, from the same text as its help.
 
+use super::VERSION;
 use crate::failure::CliError;
 use crate::output;
 use clap_mangen::Man;
@@ -38,7 +39,7 @@ fn print(words: &[String], program: &clap::Command, json: bool) -> Result<(), Cl
         })?;
     }
     let mut page = Vec::new();
-    let man = Man::new(command.clone());
+    let man = manual(command.clone());
     man.render(&mut page).expect("memory takes every byte");
     let page = String::from_utf8_lossy(&page);
     if json {
@@ -47,6 +48,10 @@ fn print(words: &[String], program: &clap::Command, json: bool) -> Result<(), Cl
         output::print_text(&page);
     }
     Ok(())
+}
+
+fn manual(command: clap::Command) -> Man {
+    Man::new(command).source(format!("cairn {VERSION}")).manual("Cairn")
 }
 
 fn write_all(directory: &Path, program: clap::Command, json: bool) -> Result<(), CliError> {
@@ -68,7 +73,7 @@ fn write_all(directory: &Path, program: clap::Command, json: bool) -> Result<(),
 /// The page of a command, then those of the commands below it.
 fn write_pages(directory: &Path, command: clap::Command, names: &mut Vec<String>) -> std::io::Result<()> {
     let below: Vec<_> = command.get_subcommands().filter(|it| !it.is_hide_set()).cloned().collect();
-    let man = Man::new(command);
+    let man = manual(command);
     man.generate_to(directory)?;
     names.push(man.get_filename());
     below.into_iter().try_for_each(|command| write_pages(directory, command, names))

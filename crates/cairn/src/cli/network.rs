@@ -146,11 +146,24 @@ impl Network {
                 "this is the network `{}`; is the address meant for another, or is `--node` wrong?",
                 self.name
             )),
+            // Other coins have checksums of their own, so theirs seem mistyped.
+            AddressError::Checksum if !self.begins(text) => {
+                CliError::usage("bad-address", message).help(format!(
+                    "is it an address of another coin? those of `{}` begin with {}1",
+                    self.name, self.address_prefix
+                ))
+            }
             AddressError::Checksum => {
                 CliError::usage("bad-address", message).help("copy the address anew: no coins were sent")
             }
             _ => CliError::usage("bad-address", message),
         }
+    }
+
+    /// Whether a text begins as addresses of this network do.
+    fn begins(&self, text: &str) -> bool {
+        let head = text.rsplit_once('1').map_or("", |(head, _)| head);
+        head.eq_ignore_ascii_case(&self.address_prefix)
     }
 
     /// What a list says of an address: its name in the wallet, its published name on a development

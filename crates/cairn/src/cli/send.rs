@@ -116,7 +116,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), CliErr
         let wait = arguments.wait.then_some(timeout);
         match transactions.as_slice() {
             [only] if arguments.payment.csv.is_none() => {
-                let handed = hand_over(&client, &network, &status, only).await;
+                warn_of_fee(&network, &status, only);
+                let handed = hand_over(&client, &network, only).await;
                 note(&[handed.as_ref().map_or_else(|(_, fate)| *fate, |_| Fate::Taken)]);
                 let handed = handed.map_err(|(error, _)| error)?;
                 follow(&client, &network, &status, only, handed, wait, context.json).await?;
@@ -185,7 +186,8 @@ pub(crate) async fn submit(
     wait: Option<Duration>,
     json: bool,
 ) -> Result<(), CliError> {
-    let handed = hand_over(client, network, status, transaction).await.map_err(|(error, _)| error)?;
+    warn_of_fee(network, status, transaction);
+    let handed = hand_over(client, network, transaction).await.map_err(|(error, _)| error)?;
     follow(client, network, status, transaction, handed, wait, json).await
 }
 
@@ -197,7 +199,7 @@ pub(crate) struct Handed {
     at: Instant,
 }
 
-/// Gives a signed transaction to the node, and tells nothing where that goes well.
+/// Gives a signed transaction to the node, and tells nothing.
 ///
 /// # Errors
 ///
@@ -205,25 +207,45 @@ pub(crate) struct Handed {
 pub(crate) async fn hand_over(
     client: &Client,
     network: &Network,
-    status: &Status,
     transaction: &Transaction,
 ) -> Result<Handed, (CliError, Fate)> {
+    let at = Instant::now();
+    let id = transaction.body.id(&network.identity(), &transaction.witness.address());
+    let error = match client.submit(transaction.to_bytes()).await {
+        Ok(submitted) => return Ok(Handed { id: submitted.id.into(), at }),
+        Err(error) => error,
+    };
+    let (help, fate) = match (&error, Fate::of_error(&error)) {
+        (_, Fate::Unknown) => {
+            let help =
+                format!("it may have arrived all the same: `cairn tx {id}` tells, once a node answers");
+            (Some(help), Fate::Unknown)
+        }
+        (ClientError::Refused { error, .. }, fate) if error.code == "nonce-too-low" => {
+            match height_of(client, id).await.map(output::grouped) {
+                // The very same was sent before.
+                Some(height) => {
+                    (Some(format!("it is in block {height} already: `cairn tx {id}` shows it")), Fate::Taken)
+                }
+                None => (None, fate),
+            }
+        }
+        (_, fate) => (None, fate),
+    };
+    let error = CliError::from(error);
+    Err((help.into_iter().fold(error, CliError::help), fate))
+}
+
+/// The block that holds a transaction, if there is one and the node says so.
+async fn height_of(client: &Client, id: TransactionId) -> Option<u64> {
+    client.get::<TransactionStatus>(&format!("/v1/transactions/{id}")).await.ok()?.height
+}
+
+/// Says where the fee is more than what is sent: then an amount or a rate is often mistyped.
+pub(crate) fn warn_of_fee(network: &Network, status: &Status, transaction: &Transaction) {
     if let Some(fee) = fee_above_amount(transaction, status) {
         output::warn(&format!("the fee is {}, more than what is sent", network.coins(fee)));
     }
-    let at = Instant::now();
-    let submitted = client.submit(transaction.to_bytes()).await;
-    submitted.map(|submitted| Handed { id: submitted.id.into(), at }).map_err(|error| {
-        match Fate::of_error(&error) {
-            Fate::Unknown => {
-                let id = transaction.body.id(&network.identity(), &transaction.witness.address());
-                let help =
-                    format!("it may have arrived all the same: `cairn tx {id}` tells, once a node answers");
-                (CliError::from(error).help(help), Fate::Unknown)
-            }
-            fate => (error.into(), fate),
-        }
-    })
 }
 
 /// Waits for the block of a transaction that a node has, if asked to, and tells what came of it.

@@ -54,6 +54,15 @@ fn a_running_node_is_asked() {
 }
 
 #[test]
+fn a_running_node_that_keeps_nothing_is_asked_too() {
+    let home = Home::new();
+    let _node = home.start(&["devnet", "--ephemeral", "--port-base", "0"]);
+    for check in ["node", "newest block", "token", "port"] {
+        assert_eq!(finding(&home, check, 0)["grade"], "fine", "{check}");
+    }
+}
+
+#[test]
 fn a_stopped_and_a_killed_chain_are_well_and_stay_as_they_are() {
     for end in ["stop", "kill"] {
         let (home, directory) = devnet(end);

@@ -9,7 +9,7 @@ use crate::output::{bytes_text, plural};
 use crate::paths::RunningNode;
 use cairn_store::StoreError;
 use cairn_store::backend::{Disk, RealDisk};
-use cairn_store::ledger::{Ledger, Settings};
+use cairn_store::ledger::{Ledger, Rebuilt, Settings};
 use cairn_store::log::{self, Log};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -24,13 +24,15 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 const CHECK: &str = "chain";
 
 pub(super) fn examine(local: Option<&Local>, node: Option<&RunningNode>, context: &Context) -> Vec<Finding> {
-    let Some(local) = local else {
-        return vec![Finding::unknown(CHECK, "none is kept here yet", "`cairn devnet` makes one to try")];
-    };
-    let mut findings = set_aside(&local.directory);
-    match node {
-        Some(node) => findings.push(ask(node)),
-        None => findings.extend(open(local, context)),
+    let directory = local.map(|it| &it.directory).or_else(|| Some(&node?.data_dir));
+    let mut findings = directory.map_or_else(Vec::new, |it| set_aside(it));
+    match (node, local) {
+        (Some(node), _) => findings.push(ask(node)),
+        (None, Some(local)) => findings.extend(open(local, context)),
+        (None, None) => {
+            let help = "`cairn devnet` makes one to try";
+            findings.push(Finding::unknown(CHECK, "none is kept here yet", help));
+        }
     }
     findings
 }
@@ -105,9 +107,13 @@ fn open(local: &Local, context: &Context) -> Vec<Finding> {
             let message = format!("whole, with the database at height {height}");
             let replay = opened.replay_bytes;
             match opened.rebuilt {
-                Some(_) => Finding::warning(
+                Some(rebuilt) => Finding::warning(
                     CHECK,
-                    "the database is missing or damaged",
+                    match rebuilt {
+                        Rebuilt::Older => "the database has the format of an earlier release",
+                        Rebuilt::Missing => "the database is missing",
+                        Rebuilt::Damaged => "the database is damaged",
+                    },
                     "nothing is lost: the next start builds it again from the blocks",
                 ),
                 None if replay > 0 => Finding::fine(

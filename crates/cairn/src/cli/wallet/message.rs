@@ -27,8 +27,13 @@ pub(crate) struct Text {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SignArguments {
-    #[command(flatten)]
-    signer: Signer,
+    /// Who signs: an account of a wallet, or on a development network alice, bob, carol or faucet. Left
+    /// out, the wallet's only account, or its default.
+    #[arg(long, value_name = "NAME")]
+    from: Option<String>,
+    /// The file with the key of who signs: 64 hexadecimal digits, readable by you alone.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     #[command(flatten)]
     text: Text,
     /// The genesis file of the network, instead of asking a node.
@@ -77,7 +82,8 @@ pub(super) fn sign(
 ) -> Result<(), CliError> {
     let text = arguments.text.read()?;
     let mut network = network(arguments.genesis.as_ref(), context)?;
-    let payer = Payer::find(&arguments.signer, choice, &mut network, context)?;
+    let signer = Signer { from: arguments.from.clone(), key_file: arguments.key_file.clone() };
+    let payer = Payer::find(&signer, choice, &mut network, context)?;
     let signer = payer.address.to_text(&network.prefix()?);
     let signature = payer.pen(choice, context)?.0.sign_text(&text, &network)?;
     if context.json {

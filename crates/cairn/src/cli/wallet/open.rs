@@ -7,8 +7,8 @@ use crate::failure::CliError;
 use crate::output;
 use cairn_core::address::AddressPrefix;
 use cairn_wallet::{
-    AccountError, AccountKind, BookError, Entry, FileError, Name, NetworkAddress, UnlockError, Unlocked,
-    Wallet, WalletError,
+    AccountError, AccountKind, BookError, Entry, FileError, KeystoreError, Name, NetworkAddress, UnlockError,
+    Unlocked, Wallet, WalletError,
 };
 use std::path::{Path, PathBuf};
 
@@ -168,6 +168,9 @@ impl From<WalletError> for CliError {
             WalletError::Exists { name, .. } => Self::usage("wallet-exists", message)
                 .help(format!("nothing was changed; give the new one another name: `--wallet {name}2`")),
             WalletError::File { path, error } => file_failure(&path, &error),
+            WalletError::Keystore { error: error @ KeystoreError::Version { .. }, .. } => {
+                Self::failed("wallet-file", message).because(&error).help("nothing was changed")
+            }
             WalletError::Keystore { error, .. } => Self::failed("wallet-file", message).because(&error).help(
                 "nothing was changed: restore the wallet from a backup or its words under another name",
             ),

@@ -8,7 +8,7 @@ use crate::api::input;
 use crate::api::views::{AccountView, TransactionState, TransactionStatus};
 use crate::cli::context::Context;
 use crate::cli::network::{Network, warn_of_published_key};
-use crate::cli::send::{Signer, follow, hand_over, timeout};
+use crate::cli::send::{Signer, follow, hand_over, timeout, warn_of_fee};
 use crate::client::Client;
 use crate::failure::CliError;
 use crate::output;
@@ -61,8 +61,7 @@ pub(super) fn run(
         let (mut network, status) = Network::ask(&client).await?;
         let stuck: TransactionStatus = client.get(&format!("/v1/transactions/{id}")).await?;
         if stuck.status != TransactionState::Pending {
-            let message = format!("transaction {id} is in a block: nothing can take its place any more");
-            return Err(CliError::failed("not-waiting", message));
+            return Err(not_waiting(id));
         }
         let sender = stuck.transaction.sender.clone();
         let signer = match (&arguments.signer.from, &arguments.signer.key_file) {
@@ -95,17 +94,29 @@ pub(super) fn run(
             note_before(wallet, &network, std::slice::from_ref(&transaction))?;
         }
         let wait = arguments.wait.then_some(timeout);
-        let handed = hand_over(&client, &network, &status, &transaction).await;
+        if way == Way::Bump {
+            warn_of_fee(&network, &status, &transaction);
+        }
+        let handed = hand_over(&client, &network, &transaction).await;
         if let Some(wallet) = &mut wallet {
             let id = body.id(&network.identity(), &transaction.witness.address());
             let fate = handed.as_ref().map_or_else(|(_, fate)| *fate, |_| Fate::Taken);
             note_after(wallet, &network, [(id, fate)]);
         }
-        let handed = handed.map_err(|(error, _)| error)?;
+        // A block may have come since the question.
+        let handed = handed.map_err(|(error, _)| match error.code() {
+            "nonce-too-low" => not_waiting(id),
+            _ => error,
+        })?;
         follow(&client, &network, &status, &transaction, handed, wait, context.json).await?;
         warn_of_published_key(&network, &sender, context.json);
         Ok(())
     })
+}
+
+fn not_waiting(id: TransactionId) -> CliError {
+    let message = format!("transaction {id} is in a block: nothing can take its place any more");
+    CliError::failed("not-waiting", message)
 }
 
 fn replacement(
