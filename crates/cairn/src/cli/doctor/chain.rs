@@ -112,7 +112,8 @@ fn open(local: &Local, context: &Context) -> Vec<Finding> {
                     match rebuilt {
                         Rebuilt::Older => "the database has the format of an earlier release",
                         Rebuilt::Missing => "the database is missing",
-                        Rebuilt::Damaged => "the database is damaged",
+                        // The first releases left rows without checksums, which now seem damaged.
+                        Rebuilt::Damaged => "the database is damaged, or an early release wrote it",
                     },
                     "nothing is lost: the next start builds it again from the blocks",
                 ),
