@@ -3,20 +3,19 @@
 use crate::frame::{HEAD_BYTES, StreamKind, decode};
 use crate::kept;
 use crate::message::{self, BulkEnd, Bye, Hello};
-use crate::{AddressBook, BOOK_ENTRIES_MAX, InUse, bans_from_bytes, bans_to_bytes};
+use crate::{AddressBook, BOOK_ENTRIES_MAX, InUse};
 
 /// A fuzz target: its name and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by name.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 6] = [
     ("frame", frame),
     ("hello", hello),
     ("addresses", addresses),
     ("farewell", farewell),
     ("node_certificate", crate::certificate::fuzz),
     ("address_book", address_book),
-    ("bans", bans),
 ];
 
 /// A frame that is read is written as the same bytes.
@@ -73,17 +72,10 @@ fn address_book(bytes: &[u8]) {
     }
 }
 
-fn bans(bytes: &[u8]) {
-    let bytes = kept::seal(crate::score::FILE_TAG, bytes);
-    if let Ok(bans) = bans_from_bytes(&bytes) {
-        assert_eq!(bans_to_bytes(&bans), bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Ban, Banned, Bye, ByeCode, Label, NodeKey, Roles};
+    use crate::{Bye, ByeCode, Label, NodeKey, Roles};
     use proptest::prelude::*;
     use std::sync::LazyLock;
 
@@ -115,7 +107,6 @@ mod tests {
         book.learn("127.0.0.1".parse().unwrap(), &[record], record.last_seen_s);
         book.succeeded("[2001:db8::1]:1".parse().unwrap(), node.id(), Roles::FULL, record.last_seen_s);
         book.set_anchors([record.address]);
-        let ban = Ban { who: Banned::Node(node.id()), until_ms: 5 };
         vec![
             hello.to_frame().to_bytes(),
             hello.to_frame().body.to_vec(),
@@ -123,7 +114,6 @@ mod tests {
             Bye::new(ByeCode::Leaving, "stop").to_frame().body.to_vec(),
             crate::certificate::make(&node).unwrap().0.to_vec(),
             contents(&book.to_bytes()),
-            contents(&bans_to_bytes(&[ban])),
         ]
     });
 

@@ -65,10 +65,7 @@ pub use network::{
     LeaveReason, Network, PeerInfo, PeerNumber, RequestNumber, Settings, StartError,
 };
 pub use outbound::{Clock, Dial, LinkView, Outbound, Purpose, SOUGHT_MAX};
-pub use score::{
-    ADDRESS_BAN_MS, BANS_MAX, Ban, Banned, Book, MARKS_MAX, NODE_BAN_MS, Offence, STRIKES_MAX,
-    bans_from_bytes, bans_to_bytes,
-};
+pub use score::{ADDRESS_BAN_MS, BANS_MAX, Ban, Banned, Book, MARKS_MAX, NODE_BAN_MS, Offence, STRIKES_MAX};
 pub use session::{
     Credit, GreetError, INBOX_BYTES_MAX, INBOX_FRAMES_MAX, OUTBOX_BYTES_MAX, OUTBOX_FRAMES_MAX, Priority,
     SendError,

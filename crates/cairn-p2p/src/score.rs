@@ -4,11 +4,6 @@
 //! attacker could save up for one. Keys of nodes are free, so a strike counts half for the address too, and
 //! that is the part that costs an attacker something. Time comes as an argument.
 
-mod file;
-
-pub(crate) use file::TAG as FILE_TAG;
-pub use file::{bans_from_bytes, bans_to_bytes};
-
 use crate::address::AddressHost;
 use crate::key::NodeId;
 use std::collections::BTreeMap;

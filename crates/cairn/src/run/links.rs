@@ -38,6 +38,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// The name of the file with the key of the node, in its data directory.
 pub const KEY_FILE: &str = "p2p-key";
@@ -85,6 +86,14 @@ struct Inner {
     requests: Mutex<Requests>,
     dialer: Dialer,
     orders: Orders,
+    /// When the tip was last another one.
+    last_block: Mutex<Instant>,
+}
+
+impl Inner {
+    fn last_block(&self) -> Instant {
+        *self.last_block.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Requests for blocks that are under way.
@@ -129,8 +138,15 @@ impl Links {
             ..Settings::new(key, identity)
         })
         .await?;
-        let dialer = Dialer::new(settings.peers.into_iter().chain(orders.added()));
-        let inner = Inner { network, node: node.clone(), requests: Mutex::default(), dialer, orders };
+        let dialer = Dialer::new(directory, settings.peers.into_iter().chain(orders.added()));
+        let inner = Inner {
+            network,
+            node: node.clone(),
+            requests: Mutex::default(),
+            dialer,
+            orders,
+            last_block: Mutex::new(Instant::now()),
+        };
         let links = Self(Arc::new(inner));
         links.note_tip_of(&node).await;
         node.attach(links.clone());
@@ -151,6 +167,8 @@ impl Links {
 
     /// Says farewell to all peers.
     pub async fn stop(&self) {
+        let peers = self.0.network.peers();
+        tokio::task::block_in_place(|| self.0.dialer.save(&peers));
         self.0.network.stop().await;
     }
 
@@ -196,6 +214,11 @@ impl Links {
         self.0.network.disconnect(peer, Bye::new(ByeCode::Operator, "the operator wants it"));
     }
 
+    /// How many addresses of nodes are known, and how many of them were talked to.
+    pub fn known_addresses(&self) -> (usize, usize) {
+        self.0.dialer.known()
+    }
+
     /// Nodes to which a link is kept.
     pub fn kept(&self) -> Vec<Kept> {
         self.0.dialer.kept(&self.0.network.peers())
@@ -227,6 +250,7 @@ impl Links {
 
     /// Greetings say from now on that the node is so far.
     pub(super) fn note_tip(&self, tip: &Tip<'_>) {
+        *self.0.last_block.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.0.network.set_hello_state(tip.header.height.0, tip.id.0, tip.work.to_be_bytes());
     }
 

@@ -1,59 +1,49 @@
-//! Whom to dial and when: the nodes that the operator named, and as many others as there is room for.
+//! Whom to dial and when: the policy and the address book of `cairn-p2p`, with a clock, chance and a file.
 
 use super::Links;
+use crate::paths::replace_file;
 use cairn_p2p::{
-    AddressGroup, AddressRecord, DialFailure, Direction, Host, NodeId, PeerAddress, PeerInfo, PeerNumber,
-    Roles,
+    AddressBook, AddressRecord, Bye, ByeCode, Clock, DialFailure, LinkView, Outbound, PeerAddress, PeerInfo,
+    PeerNumber, Purpose, Roles,
 };
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 /// The most nodes that an operator can name.
 pub const PEERS_MAX: usize = 64;
-/// How many links a node seeks beside those to the nodes that were named.
-const SOUGHT: usize = 8;
-/// The most addresses that are remembered.
-const KNOWN_MAX: usize = 2_000;
-/// The most of them from one neighbourhood.
-const KNOWN_OF_GROUP_MAX: usize = 64;
+/// The name of the file with the address book, in the data directory.
+const FILE: &str = "addresses";
+/// The longest file that is read, in bytes; a full book has less.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How often it is looked whom to dial.
 const LOOK_TIME: Duration = Duration::from_millis(500);
-/// How long after a first failure a node is dialled again; twice as long after each further one.
-const RETRY_TIME: Duration = Duration::from_secs(1);
-/// The longest pause between two attempts.
-const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
-/// After so many failures in a row an address that was only heard of is forgotten.
-const FAILURES_MAX: u32 = 5;
-/// How many addresses are told to who asks.
-const TOLD_MAX: usize = 250;
+/// How often the book is saved, beside at the end.
+const SAVE_TIME: Duration = Duration::from_secs(15 * 60);
+/// A tip is stale after so many intervals without a block, and not before the time below. Of blocks that
+/// come by chance, one in twenty thousand takes so long.
+const STALE_INTERVALS: u64 = 10;
+/// Networks with short intervals make no blocks at times.
+const STALE_TIME_MIN: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 pub(super) struct Dialer {
     table: Mutex<Table>,
     /// Told when there may be somebody to dial at once.
     news: Notify,
+    started: Instant,
+    path: PathBuf,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
-    kept: BTreeMap<PeerAddress, Attempts>,
-    known: BTreeMap<SocketAddr, Known>,
-}
-
-/// How dialling an address has gone.
-#[derive(Clone, Debug, Default)]
-struct Attempts {
-    failures: u32,
-    next: Option<Instant>,
-    /// Whether it is being dialled.
-    under_way: bool,
-    /// Who was there last.
-    node: Option<NodeId>,
-    /// Why the last attempt came to nothing.
-    why: Option<String>,
+    outbound: Outbound,
+    book: AddressBook,
+    /// How dialling named nodes has failed since it last succeeded: how often, and why.
+    failures: BTreeMap<PeerAddress, (u32, String)>,
 }
 
 /// A node to which a link is kept.
@@ -69,173 +59,105 @@ pub struct Kept {
     pub why: Option<String>,
 }
 
-/// An address that was heard of.
-#[derive(Clone, Debug)]
-struct Known {
-    record: AddressRecord,
-    attempts: Attempts,
-}
-
-impl Attempts {
-    /// Whether there is a link to the node at an address that is kept.
-    fn is_linked(&self, address: &PeerAddress, peers: &[PeerInfo]) -> bool {
-        let node = self.node.or(address.id);
-        peers.iter().any(|peer| peer.dialled.as_ref() == Some(address) || node == Some(peer.node))
-    }
-
-    fn is_due(&self, now: Instant) -> bool {
-        !self.under_way && self.next.is_none_or(|next| next <= now)
-    }
-
-    fn fail(&mut self, now: Instant) {
-        self.under_way = false;
-        let pause = RETRY_TIME.saturating_mul(1 << self.failures.min(6)).min(RETRY_TIME_MAX);
-        self.failures += 1;
-        self.next = Some(now + pause);
-    }
-}
-
 impl Dialer {
-    pub(super) fn new(peers: impl Iterator<Item = PeerAddress>) -> Self {
-        let kept = peers.take(PEERS_MAX).map(|peer| (peer, Attempts::default())).collect();
-        Self { table: Mutex::new(Table { kept, known: BTreeMap::new() }), news: Notify::new() }
+    /// Keeps links to `peers`, and goes on with the book that an earlier run left in `directory`.
+    pub(super) fn new(directory: &Path, peers: impl Iterator<Item = PeerAddress>) -> Self {
+        let path = directory.join(FILE);
+        let mut book = load(&path);
+        let mut outbound = Outbound::new(&mut book, PEERS_MAX, draw());
+        for peer in peers {
+            outbound.add(peer);
+        }
+        let table = Table { outbound, book, failures: BTreeMap::new() };
+        Self { table: Mutex::new(table), news: Notify::new(), started: Instant::now(), path }
     }
 
     pub(super) fn add(&self, address: PeerAddress) -> bool {
-        let mut table = self.lock();
-        if table.kept.len() >= PEERS_MAX || table.kept.contains_key(&address) {
-            return false;
-        }
-        table.kept.insert(address, Attempts::default());
+        let is_new = self.lock().outbound.add(address);
         self.news.notify_one();
-        true
+        is_new
     }
 
     pub(super) fn remove(&self, address: &PeerAddress) -> bool {
-        self.lock().kept.remove(address).is_some()
+        let mut table = self.lock();
+        table.failures.remove(address);
+        table.outbound.remove(address)
     }
 
     pub(super) fn kept(&self, peers: &[PeerInfo]) -> Vec<Kept> {
         let table = self.lock();
-        let kept = table.kept.iter().map(|(address, attempts)| Kept {
-            address: address.clone(),
-            is_connected: attempts.is_linked(address, peers),
-            failures: attempts.failures,
-            why: attempts.why.clone(),
+        let kept = table.outbound.named().map(|address| {
+            let failed = table.failures.get(address);
+            // A link that the other side dialled is as good.
+            let is_meant = |peer: &PeerInfo| {
+                peer.dialled.as_ref() == Some(address)
+                    || address.id.is_some_and(|id| id == peer.node)
+                    || peer.listen.iter().any(|listen| PeerAddress::of(*listen) == *address)
+            };
+            Kept {
+                address: address.clone(),
+                is_connected: peers.iter().any(is_meant),
+                failures: failed.map_or(0, |(failures, _)| *failures),
+                why: failed.map(|(_, why)| why.clone()),
+            }
         });
         kept.collect()
     }
 
-    /// A dial has led to a link.
-    pub(super) fn note_joined(&self, address: &PeerAddress, node: NodeId) {
-        let attempts = Attempts { node: Some(node), ..Attempts::default() };
-        let mut table = self.lock();
-        if let Some(kept) = table.kept.get_mut(address) {
-            *kept = attempts.clone();
-        }
-        if let Some(known) = socket_of(address).and_then(|socket| table.known.get_mut(&socket)) {
-            known.attempts = attempts;
-        }
+    /// A peer has greeted. What the dial was for, where this node dialled.
+    pub(super) fn note_joined(&self, info: &PeerInfo) -> Option<Purpose> {
+        let now = self.clock();
+        let table = &mut *self.lock();
+        table.outbound.greeted(info, &mut table.book, now);
+        let address = info.dialled.as_ref()?;
+        table.failures.remove(address);
+        Some(table.outbound.joined(address, info.node, info.hello.roles, &mut table.book, now))
     }
 
     /// A dial has come to nothing.
     pub(super) fn note_failed(&self, address: &PeerAddress, why: &DialFailure) {
-        let now = Instant::now();
-        let mut table = self.lock();
-        if let Some(kept) = table.kept.get_mut(address) {
-            kept.fail(now);
-            kept.why = Some(why.to_string());
-        }
-        let Some(socket) = socket_of(address) else { return };
-        let is_useless = matches!(why, DialFailure::Myself | DialFailure::OtherNetwork);
-        if let Some(known) = table.known.get_mut(&socket) {
-            known.attempts.fail(now);
-            if is_useless || known.attempts.failures >= FAILURES_MAX {
-                table.known.remove(&socket);
-            }
+        let now = self.clock();
+        let table = &mut *self.lock();
+        table.outbound.failed(address, why, &mut table.book, now);
+        if table.outbound.is_named(address) {
+            let failed = table.failures.entry(address.clone()).or_default();
+            *failed = (failed.0.saturating_add(1), why.to_string());
         }
     }
 
-    /// A peer knows these addresses. It is hearsay: it takes bounded room, and no more of one
-    /// neighbourhood than of another.
-    pub(super) fn learn(&self, records: &[AddressRecord]) {
-        let mut table = self.lock();
-        for record in records {
-            let is_useful = record.roles.contains(Roles::FULL) && record.address.port() != 0;
-            let of_group = |known: &&Known| known.record.group() == record.group();
-            if !is_useful
-                || table.known.contains_key(&record.address)
-                || table.known.len() >= KNOWN_MAX
-                || table.known.values().filter(of_group).count() >= KNOWN_OF_GROUP_MAX
-            {
-                continue;
-            }
-            table.known.insert(record.address, Known { record: *record, attempts: Attempts::default() });
-        }
+    /// A peer at `source` knows these addresses. It is hearsay, and the book takes it as that.
+    pub(super) fn learn(&self, source: IpAddr, records: &[AddressRecord]) {
+        self.lock().book.learn(source, records, self.clock().unix_s);
+        self.news.notify_one();
     }
 
-    /// What a peer that asks for addresses is told: where the others can be dialled.
-    pub(super) fn records(&self, peers: &[PeerInfo], asker: PeerNumber) -> Vec<AddressRecord> {
-        let of_peers = peers.iter().filter(|peer| peer.number != asker).flat_map(|peer| {
-            let last_seen_s = peer.since_ms / 1_000;
-            let (node, roles) = (Some(peer.node), peer.hello.roles);
-            peer.listen.iter().map(move |address| AddressRecord {
-                address: *address,
-                node,
-                last_seen_s,
-                roles,
-            })
-        });
+    /// What a peer that asks for addresses is told.
+    pub(super) fn records(&self, asker: IpAddr) -> Vec<AddressRecord> {
+        self.lock().book.share(asker, self.clock().unix_s)
+    }
+
+    /// How many addresses are known, and how many of them were talked to.
+    pub(super) fn known(&self) -> (usize, usize) {
         let table = self.lock();
-        let known = table.known.values().map(|known| known.record);
-        let mut told = BTreeSet::new();
-        of_peers.chain(known).filter(|record| told.insert(record.address)).take(TOLD_MAX).collect()
+        (table.book.len(), table.book.tried_len())
     }
 
-    /// Whom to dial now.
-    fn due(&self, peers: &[PeerInfo], now: Instant) -> Vec<PeerAddress> {
-        let mut table = self.lock();
-        let linked: BTreeSet<NodeId> = peers.iter().map(|peer| peer.node).collect();
-        let mut due = Vec::new();
-        for (address, attempts) in &mut table.kept {
-            if !attempts.is_linked(address, peers) && attempts.is_due(now) {
-                attempts.under_way = true;
-                due.push(address.clone());
-            }
+    /// Writes the book down, with the links to begin with next time. What fails is told and tried again
+    /// later: it is no reason to stop a node.
+    pub(super) fn save(&self, peers: &[PeerInfo]) {
+        let bytes = {
+            let table = &mut *self.lock();
+            table.book.set_anchors(table.outbound.anchors(&views_of(peers)));
+            table.book.to_bytes()
+        };
+        if let Err(error) = replace_file(&self.path, &bytes) {
+            tracing::warn!(file = %self.path.display(), %error, "the address book is not kept");
         }
-        let sought = peers.iter().filter(|peer| peer.direction == Direction::Outbound).count();
-        let mut groups: BTreeSet<AddressGroup> = peers
-            .iter()
-            .filter(|peer| peer.direction == Direction::Outbound)
-            .map(|peer| AddressGroup::of(peer.remote.ip()))
-            .collect();
-        let listening: BTreeSet<SocketAddr> = peers.iter().flat_map(|peer| peer.listen.clone()).collect();
-        let mut room = SOUGHT.saturating_sub(sought + due.len());
-        for (socket, known) in &mut table.known {
-            let is_linked =
-                listening.contains(socket) || known.record.node.is_some_and(|node| linked.contains(&node));
-            let group = known.record.group();
-            // On one machine all nodes are neighbours.
-            let is_apart = socket.ip().is_loopback() || !groups.contains(&group);
-            if room == 0 || is_linked || !is_apart || !known.attempts.is_due(now) {
-                continue;
-            }
-            known.attempts.under_way = true;
-            groups.insert(group);
-            room -= 1;
-            due.push(PeerAddress { id: known.record.node, ..PeerAddress::of(*socket) });
-        }
-        due
     }
 
-    fn put_back(&self, address: &PeerAddress) {
-        let mut table = self.lock();
-        if let Some(kept) = table.kept.get_mut(address) {
-            kept.under_way = false;
-        }
-        if let Some(known) = socket_of(address).and_then(|socket| table.known.get_mut(&socket)) {
-            known.attempts.under_way = false;
-        }
+    fn clock(&self) -> Clock {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { running: self.started.elapsed(), unix_s: unix.as_secs() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -247,22 +169,80 @@ impl Dialer {
 impl Links {
     /// Dials whom there should be a link to, until the network stops.
     pub(super) async fn keep_dialling(self) {
+        let mut saved = Instant::now();
         loop {
-            let peers = self.0.network.peers();
-            for address in self.0.dialer.due(&peers, Instant::now()) {
-                if self.0.network.dial(address.clone()).is_err() {
-                    self.0.dialer.put_back(&address);
-                }
+            let mut peers = self.0.network.peers();
+            if saved.elapsed() >= SAVE_TIME {
+                saved = Instant::now();
+                tokio::task::block_in_place(|| self.0.dialer.save(&peers));
             }
+            // A tracker is no neighbour: beside it, as many others are sought as without.
+            peers.retain(|peer| peer.hello.roles != Roles::TRACKER);
+            self.dial_due(&views_of(&peers));
             // Time passes, or there is news; both are good.
             let _ = tokio::time::timeout(LOOK_TIME, self.0.dialer.news.notified()).await;
         }
     }
+
+    fn dial_due(&self, links: &[LinkView]) {
+        let is_stale = self.is_tip_stale();
+        let (due, surplus) = {
+            let table = &mut *self.0.dialer.lock();
+            let due = table.outbound.due(links, &mut table.book, is_stale, self.0.dialer.clock());
+            (due, if is_stale { None } else { table.outbound.surplus(links) })
+        };
+        for dial in due {
+            if self.0.network.dial(dial.address.clone()).is_err() {
+                self.0.dialer.lock().outbound.put_back(&dial.address);
+            }
+        }
+        if let Some(peer) = surplus {
+            self.end_link(peer, "a link too many");
+        }
+    }
+
+    /// Ends a link without a fault of the other side.
+    pub(super) fn end_link(&self, peer: PeerNumber, why: &str) {
+        self.0.network.disconnect(peer, Bye::new(ByeCode::Full, why));
+    }
+
+    /// Whether no block has come for so long that all peers may keep something back.
+    fn is_tip_stale(&self) -> bool {
+        let interval = Duration::from_millis(self.0.node.genesis().section().interval_ms);
+        let limit = interval.saturating_mul(u32::try_from(STALE_INTERVALS).unwrap_or(u32::MAX));
+        self.0.last_block().elapsed() > limit.max(STALE_TIME_MIN)
+    }
 }
 
-fn socket_of(address: &PeerAddress) -> Option<SocketAddr> {
-    match &address.host {
-        Host::Ip(ip) => Some(SocketAddr::new(*ip, address.port)),
-        Host::Name(_) => None,
+fn views_of(peers: &[PeerInfo]) -> Vec<LinkView> {
+    peers.iter().map(LinkView::from).collect()
+}
+
+/// The book of an earlier run; an empty one where there is none, or none that can be read.
+fn load(path: &Path) -> AddressBook {
+    let secret = draw();
+    let bytes = std::fs::metadata(path).and_then(|metadata| {
+        if metadata.len() > FILE_BYTES_MAX {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is too long"));
+        }
+        std::fs::read(path)
+    });
+    match bytes {
+        Ok(bytes) => AddressBook::from_bytes(&bytes, secret).unwrap_or_else(|error| {
+            tracing::warn!(file = %path.display(), %error, "the address book begins anew");
+            AddressBook::new(secret)
+        }),
+        Err(error) => {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                tracing::warn!(file = %path.display(), %error, "the address book begins anew");
+            }
+            AddressBook::new(secret)
+        }
     }
+}
+
+fn draw<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gave randomness at start");
+    bytes
 }

@@ -9,7 +9,7 @@ use cairn_core::target::Work;
 use cairn_node::PeerKey;
 use cairn_node::peers::{PeerInfo, PeerInput, Received, receive};
 use cairn_node::wire::{Message, Tag};
-use cairn_p2p::{Credit, Direction, Event, Events, Frame, NodeId, Offence, PeerNumber, Roles};
+use cairn_p2p::{Credit, Direction, Event, Events, Frame, NodeId, Offence, PeerNumber, Purpose, Roles};
 use std::time::Duration;
 
 /// How long to wait before something is handed to a busy node again.
@@ -50,7 +50,11 @@ impl Links {
             },
             Event::AnswerEnded { request, result, .. } => self.note_ended(request, result.is_ok()),
             Event::AddressesAsked { peer } => self.tell_addresses(peer),
-            Event::Addresses { records, .. } => self.0.dialer.learn(&records),
+            Event::Addresses { peer, records } => {
+                if let Some(info) = self.0.network.peer(peer) {
+                    self.0.dialer.learn(info.remote.ip(), &records);
+                }
+            }
             Event::DialFailed { address, why } => {
                 tracing::debug!(peer = %address, %why, "could not connect");
                 self.0.dialer.note_failed(&address, &why);
@@ -70,8 +74,8 @@ impl Links {
             %peer, node = %info.node, remote = %info.remote, name = %info.hello.name, is_outbound,
             height = info.hello.height, "peer joined"
         );
-        if let Some(address) = &info.dialled {
-            self.0.dialer.note_joined(address, info.node);
+        if self.0.dialer.note_joined(info) == Some(Purpose::Feeler) {
+            return self.end_link(peer, "only to see whether a node is there");
         }
         self.publish(info.node, true);
         if is_outbound {
@@ -138,7 +142,8 @@ impl Links {
     }
 
     fn tell_addresses(&self, peer: PeerNumber) {
-        let records = self.0.dialer.records(&self.0.network.peers(), peer);
+        let Some(info) = self.0.network.peer(peer) else { return };
+        let records = self.0.dialer.records(info.remote.ip());
         // Whoever takes nothing more needs no addresses.
         let _ = self.0.network.tell_addresses(peer, &records);
     }
