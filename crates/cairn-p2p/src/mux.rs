@@ -19,7 +19,7 @@ const NAME: &str = "/yamux/1.0.0";
 pub(crate) const STREAMS_MAX: usize = 32;
 /// Bytes of one connection that were received and not read yet, over all its streams. Yamux gives each
 /// stream 256 KiB to begin with and lets a stream that is read quickly have more of what is left.
-pub(crate) const WINDOW_BYTES_MAX: usize = 12 * 1024 * 1024;
+pub(crate) const WINDOW_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Streams that the peer opened and nobody has taken yet; more are reset.
 const WAITING_STREAMS_MAX: usize = 16;
 

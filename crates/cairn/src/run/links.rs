@@ -30,7 +30,8 @@ use cairn_node::queries::Tip;
 use cairn_node::wire::{BULK_TAGS, Message, PEER_TAGS};
 use cairn_p2p::{
     Ban, Bye, ByeCode, Credit, Frame, KeyFileError, Limits, Network, NodeId, NodeKey, PeerAddress, PeerInfo,
-    PeerNumber, Place, Priority, Rate, RequestNumber, Roles, Settings, StartError, Tag, TagRule, Tags,
+    PeerNumber, Place, Priority, Rate, RequestNumber, Roles, SOUGHT_MAX, Settings, StartError, Tag, TagRule,
+    Tags,
 };
 use dialer::Dialer;
 use orders::Orders;
@@ -127,6 +128,12 @@ impl Links {
         let path = directory.join(KEY_FILE);
         let key = NodeKey::load_or_create(&path).map_err(|source| LinkError::Key { path, source })?;
         let identity = node.genesis().identity().0;
+        let limits = Limits {
+            loopback_is_one_host: settings.loopback_is_one_host,
+            // All that were named, those that are sought, one on a stale tip and a feeler.
+            outbound_max: PEERS_MAX + SOUGHT_MAX + 2,
+            ..Limits::default()
+        };
         let (orders, bans) = Orders::load(directory);
         let (network, events) = Network::start(Settings {
             name: settings.name,
@@ -134,7 +141,7 @@ impl Links {
             listen: settings.listen,
             tags: tags(),
             bans,
-            limits: Limits { loopback_is_one_host: settings.loopback_is_one_host, ..Limits::default() },
+            limits,
             ..Settings::new(key, identity)
         })
         .await?;
@@ -413,7 +420,9 @@ const fn to_strike(offence: Offence) -> cairn_p2p::Offence {
 /// more of them than of questions.
 pub(crate) fn tags() -> Tags {
     let rate = |tag: cairn_node::wire::Tag| match &tag.0 {
-        b"INV" | b"GET" | b"NOF" | b"TXN" => Some(Rate { burst: 2_000, a_minute: 60_000 }),
+        // A thousand leaves each: 50,000 transactions a second.
+        b"INV" => Some(Rate { burst: 300, a_minute: 3_000 }),
+        b"GET" | b"NOF" | b"TXN" => Some(Rate { burst: 1_000, a_minute: 30_000 }),
         b"GHD" => Some(Rate { burst: 200, a_minute: 600 }),
         b"GCM" | b"GBT" => Some(Rate { burst: 100, a_minute: 600 }),
         b"HDR" => Some(Rate { burst: 500, a_minute: 6_000 }),
