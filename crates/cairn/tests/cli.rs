@@ -720,8 +720,8 @@ fn a_node_runs_from_a_genesis_and_again_from_its_directory() {
 #[test]
 fn several_nodes_are_listed_and_one_must_be_named() {
     let user = User::new();
-    let first = Running::devnet(&user, &["--ephemeral", "--mine", "manual"]);
-    let second = Running::devnet(&user, &["--ephemeral", "--mine", "manual"]);
+    let first = Running::devnet(&user, &["--ephemeral", "--nodes", "1", "--mine", "manual"]);
+    let second = Running::devnet(&user, &["--ephemeral", "--nodes", "1", "--mine", "manual"]);
     let (status, error) = user.fail(&["block"]);
     assert_eq!((status, error["code"].as_str()), (2, Some("several-nodes")));
     for node in [&first, &second] {
