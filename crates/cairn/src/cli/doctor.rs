@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
   cairn doctor --data-dir ~/.local/share/cairn/mycoin
 
 It looks at clock, disk, access rights, ports, limits and the chain, changes nothing, and ends with status 1 if
-something is wrong. Where a node runs on the directory, or no chain is kept and one node runs here, that node is
-asked.")]
+something is wrong. Where a node runs on the directory, or no chain is kept and nodes run here, that node or the
+first of them is asked.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     local: LocalArguments,
@@ -96,9 +96,9 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
 fn examine(local: Option<&Local>, running: &[RunningNode], context: &Context) -> Vec<Finding> {
     let directory = match (local, running) {
         (Some(local), _) => local.directory.clone(),
-        // A node that keeps nothing here, such as a devnet that leaves nothing behind.
-        (None, [only]) => only.data_dir.clone(),
-        (None, _) => context.directories.data.clone(),
+        // A node that keeps nothing here, such as the first of a devnet that leaves nothing behind.
+        (None, [first, ..]) => first.data_dir.clone(),
+        (None, []) => context.directories.data.clone(),
     };
     let node = running.iter().find(|node| is_same(&node.data_dir, &directory));
     let mut findings = Vec::new();
