@@ -44,6 +44,8 @@ pub const BOOK_ENTRIES_MAX: usize = (places::NEW_BUCKETS + places::TRIED_BUCKETS
 pub const ANCHORS_MAX: usize = 2;
 /// Of 100 addresses at most so many are told to who asks.
 const SHARED_PERCENT: usize = 23;
+/// As many are told however few are known: a small network has nothing to hide, and must stay one.
+const SHARED_MIN: usize = 64;
 /// Addresses that wait for a place among those talked to.
 const COLLISIONS_MAX: usize = 10;
 /// Addresses that lead to this node or to another network.
@@ -304,7 +306,8 @@ impl AddressBook {
         None
     }
 
-    /// What a peer at `asker` is told: a sample of at most 23 of 100 addresses, and 250, none of them terrible
+    /// What a peer at `asker` is told: a sample of at most 23 of 100 addresses, or 64 if these are
+    /// more, and 250, none of them terrible
     /// or nearer than the asker is. Who is there is not told: nobody should believe it, and it would show with
     /// whom this node has talked.
     pub fn share(&mut self, asker: IpAddr, now_s: u64) -> Vec<AddressRecord> {
@@ -321,7 +324,7 @@ impl AddressBook {
                 roles: entry.roles,
             })
             .collect();
-        let count = (records.len() * SHARED_PERCENT).div_ceil(100).min(RECORDS_MAX);
+        let count = (records.len() * SHARED_PERCENT).div_ceil(100).clamp(SHARED_MIN, RECORDS_MAX);
         self.chance.sample(records, count)
     }
 

@@ -231,10 +231,13 @@ fn nearer_addresses_are_learnt_from_and_told_to_the_near_only() {
 #[test]
 fn a_sample_is_told_and_never_more() {
     let mut book = book();
-    learn_widely(&mut book, (0..100).map(public));
+    // A small network is told whole.
+    learn_widely(&mut book, (0..20).map(public));
+    assert_eq!(book.share(ip("198.51.100.1"), NOW).len(), book.len());
+    learn_widely(&mut book, (0..400).map(public));
     let known = book.len();
     let told = book.share(ip("198.51.100.1"), NOW);
-    assert_eq!(told.len(), (known * 23).div_ceil(100));
+    assert_eq!(told.len(), (known * 23).div_ceil(100).max(64));
     assert!(told.iter().all(|record| record.node.is_none()));
     assert_ne!(told, book.share(ip("198.51.100.1"), NOW));
     // Nothing stale: a month later all of it is.

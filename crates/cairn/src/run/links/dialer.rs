@@ -7,7 +7,7 @@ use cairn_p2p::{
     PeerNumber, Purpose, Roles,
 };
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -129,6 +129,15 @@ impl Dialer {
     pub(super) fn learn(&self, source: IpAddr, records: &[AddressRecord]) {
         self.lock().book.learn(source, records, self.clock().unix_s);
         self.news.notify_one();
+    }
+
+    /// Where a peer can be dialled, as far as it speaks of the machine that it is on.
+    pub(super) fn records_of(&self, info: &PeerInfo) -> Vec<AddressRecord> {
+        let is_own = |address: &&SocketAddr| address.ip().to_canonical() == info.remote.ip().to_canonical();
+        let (last_seen_s, roles) = (self.clock().unix_s, info.hello.roles);
+        let record =
+            |address: &SocketAddr| AddressRecord { address: *address, node: None, last_seen_s, roles };
+        info.listen.iter().filter(is_own).take(1).map(record).collect()
     }
 
     /// What a peer that asks for addresses is told.

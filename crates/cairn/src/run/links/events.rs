@@ -9,9 +9,13 @@ use cairn_core::target::Work;
 use cairn_node::PeerKey;
 use cairn_node::peers::{PeerInfo, PeerInput, Received, receive};
 use cairn_node::wire::{Message, Tag};
-use cairn_p2p::{Credit, Direction, Event, Events, Frame, NodeId, Offence, PeerNumber, Purpose, Roles};
+use cairn_p2p::{
+    Credit, Direction, Event, Events, Frame, NodeId, Offence, PeerNumber, Purpose, Reach, Roles,
+};
 use std::time::Duration;
 
+/// How many peers are told of a new one.
+const INTRODUCED_TO: usize = 8;
 /// How long to wait before something is handed to a busy node again.
 const BUSY_TIME: Duration = Duration::from_millis(2);
 
@@ -78,6 +82,7 @@ impl Links {
             return self.end_link(peer, "only to see whether a node is there");
         }
         self.publish(info.node, true);
+        self.introduce(peer, info);
         if is_outbound {
             self.0.network.ask_addresses(peer);
         }
@@ -85,6 +90,22 @@ impl Links {
             let work = Work::from_be_bytes(info.hello.work);
             let info = PeerInfo { height: Height(info.hello.height), work };
             self.hand(peer, PeerInput::Joined(info), None).await;
+        }
+    }
+
+    /// Tells some peers of a new one that they may dial: those who came before it have asked already.
+    fn introduce(&self, peer: PeerNumber, info: &cairn_p2p::PeerInfo) {
+        let records = self.0.dialer.records_of(info);
+        if records.is_empty() {
+            return;
+        }
+        let reach = Reach::of(info.remote.ip());
+        let peers = self.0.network.peers();
+        let others =
+            peers.iter().filter(|other| other.number != peer && Reach::of(other.remote.ip()).may_know(reach));
+        for other in others.rev().take(INTRODUCED_TO) {
+            // Whoever takes nothing more needs no addresses.
+            let _ = self.0.network.tell_addresses(other.number, &records);
         }
     }
 
