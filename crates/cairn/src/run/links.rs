@@ -420,8 +420,8 @@ const fn to_strike(offence: Offence) -> cairn_p2p::Offence {
 /// more of them than of questions.
 pub(crate) fn tags() -> Tags {
     let rate = |tag: cairn_node::wire::Tag| match &tag.0 {
-        // A thousand leaves each: 50,000 transactions a second.
-        b"INV" => Some(Rate { burst: 300, a_minute: 3_000 }),
+        // A thousand leaves each: all that waits once, and 25,000 transactions a second.
+        b"INV" => Some(Rate { burst: 100, a_minute: 1_500 }),
         b"GET" | b"NOF" | b"TXN" => Some(Rate { burst: 1_000, a_minute: 30_000 }),
         b"GHD" => Some(Rate { burst: 200, a_minute: 600 }),
         b"GCM" | b"GBT" => Some(Rate { burst: 100, a_minute: 600 }),
