@@ -12,6 +12,7 @@ import hmac
 import ipaddress
 import json
 import pathlib
+import re
 import sys
 import unicodedata
 import urllib.parse
@@ -1792,6 +1793,84 @@ def short_id(key, leaf):
     return u(64, siphash_2_4(k0, k1, leaf))[:6]
 
 
+# ---- 13 Joining ----------------------------------------------------------------------------------
+
+INVITE_PREFIX = "cairninvite"
+INVITE_TEXT_MAX, INVITE_HOST_MAX, INVITE_NAME_MAX = 1023, 95, 64
+
+
+def invite_bytes(identity, name, addresses):
+    """The bytes of an invite; an address is a node's key or none, a host and a port."""
+    rest = identity + u(8, len(name.encode())) + name.encode() + u(8, len(addresses))
+    for node, host, port in addresses:
+        try:
+            ip = ipaddress.ip_address(host.strip("[]"))
+            kind, place = (1 if ip.version == 4 else 2), ip.packed
+        except ValueError:
+            kind, place = 3, u(8, len(host)) + host.encode("ascii")
+        rest += u(8, kind | (0x80 if node else 0)) + (node or b"") + place + u(16, port)
+    return u(8, 1) + u(16, len(rest)) + rest
+
+
+def read_invite_address(reader):
+    kind = reader.u(8)
+    node = reader.take(32) if kind & 0x80 else None
+    if node is not None:
+        require(point_from_bytes(node) is not None, "content")
+    require(kind & 0x7F in (1, 2, 3), "content")
+    if kind & 0x7F == 1:
+        host = str(ipaddress.IPv4Address(reader.take(4)))
+    elif kind & 0x7F == 2:
+        ip = ipaddress.IPv6Address(reader.take(16))
+        require(ip.ipv4_mapped is None, "content")
+        host = f"[{ip}]"
+    else:
+        host = reader.take(reader.u(8)).decode("utf-8", "replace")
+        # A name ends with a letter, or a dot behind one; `1.2.3` is an address that some systems complete.
+        require(1 <= len(host) <= INVITE_HOST_MAX and re.fullmatch("[a-z0-9._-]*", host), "content")
+        require(not host.rstrip(".")[-1:].isdigit(), "content")
+    port = reader.u(16)
+    require(port != 0, "content")
+    return node, host, port
+
+
+def read_invite(text):
+    require(text.lower().startswith(INVITE_PREFIX + "1"), "not-an-invite")
+    require(len(text) <= INVITE_TEXT_MAX, "mistyped")
+    decoded = bech32m_decode(text)
+    if decoded is None or not decoded[2]:
+        rest = [DIGITS.find(c) for c in text.lower()[len(INVITE_PREFIX) + 1 :]]
+        if len(rest) >= 5 and min(rest) >= 0 and text in (text.lower(), text.upper()):
+            head = sum(value << 5 * (4 - i) for i, value in enumerate(rest[:5])) >> 1
+            head = head.to_bytes(3, "big")
+            expected = len(INVITE_PREFIX) + 1 + -(-8 * (3 + int.from_bytes(head[1:], "little")) // 5) + 6
+            if head[0] == 1 and len(text) < expected <= INVITE_TEXT_MAX:
+                raise Refused("cut-off")
+        raise Refused("mistyped")
+    _, values, _ = decoded
+    number = sum(value << 5 * (len(values) - 1 - i) for i, value in enumerate(values))
+    data = (number >> len(values) * 5 % 8).to_bytes(len(values) * 5 // 8, "big")
+    require(len(data) >= 3, "content")
+    require(data[0] == 1, "later-version")
+    try:
+        reader = Reader(data[1:])
+        require(reader.u(16) == reader.left(), "content")
+        identity = reader.take(32)
+        name = reader.take(reader.u(8)).decode("utf-8")
+        count = reader.u(8)
+        require(1 <= count <= 4, "content")
+        addresses = [read_invite_address(reader) for _ in range(count)]
+        reader.finish()
+    except (Refused, UnicodeDecodeError):
+        raise Refused("content") from None
+    plain = all(ord(c) >= 32 and not 127 <= ord(c) < 160 for c in name)
+    require(1 <= len(name.encode()) <= INVITE_NAME_MAX and plain, "content")
+    require(len(set(addresses)) == count, "content")
+    # Spare bits that are set, or characters beyond the bytes, would give one invite several texts.
+    require(bech32m_encode(INVITE_PREFIX, data) == text.lower(), "content")
+    return identity, name, addresses
+
+
 # ---- The files -----------------------------------------------------------------------------------
 
 
@@ -2403,6 +2482,20 @@ def check_relative_asert(file, checks):
             checks.same("next work", work(expand(bits)), step["next_work"])
 
 
+def check_invites(file, checks):
+    for case in file["valid"]:
+        told = [
+            (bytes.fromhex(it["node"]) if it["node"] else None, it["host"], it["port"]) for it in case["addresses"]
+        ]
+        identity = bytes.fromhex(case["identity"])
+        data = invite_bytes(identity, case["name"], told)
+        checks.same("bytes", data.hex(), case["bytes"])
+        checks.same("text", bech32m_encode(INVITE_PREFIX, data), case["text"])
+        checks.same("read", read_invite(case["text"]), (identity, case["name"], told))
+    for case in file["refused"]:
+        checks.same(case["text"][:40], rule_of(lambda text=case["text"]: read_invite(text)), case["why"])
+
+
 FILES = {
     "bytes.json": check_bytes,
     "keys.json": check_keys,
@@ -2418,6 +2511,7 @@ FILES = {
     "wire.json": check_wire,
     "messages.json": check_messages,
     "wallet.json": check_wallet,
+    "invites.json": check_invites,
     "external/ed25519/rfc8032.json": check_rfc8032,
     "external/ed25519/speccheck_cases.json": check_speccheck,
     "external/ed25519/zip215_small_order_196.json": check_small_order,

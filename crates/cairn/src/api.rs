@@ -107,6 +107,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(routes::peers::list, routes::peers::change))
         .routes(routes!(routes::peers::kept))
         .routes(routes!(routes::peers::bans))
+        .routes(routes!(routes::invite::invite))
         .routes(routes!(routes::blocks::list))
         .routes(routes!(routes::blocks::one))
         .routes(routes!(routes::blocks::raw))

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and which file carries it out.
 
 mod account;
+mod background;
 mod bench;
 mod block;
 mod completions;
@@ -9,6 +10,7 @@ mod devnet;
 mod doctor;
 mod exchange;
 mod genesis;
+mod join;
 mod load;
 mod local;
 mod log;
@@ -16,12 +18,14 @@ mod man;
 mod mempool;
 mod mine;
 mod network;
+mod networks;
 mod node;
 mod peers;
 mod send;
 mod serving;
 mod settings;
 mod stop;
+mod tracker;
 mod transaction;
 mod verify;
 mod wallet;
@@ -83,6 +87,13 @@ enum Command {
     Devnet(devnet::Arguments),
     /// Run a node of a network.
     Node(Box<node::Arguments>),
+    /// Become a node of a network that somebody else began: by its invite, or by an address and its identity.
+    Join(Box<join::Arguments>),
+    /// Introduce the nodes of a network to each other; keeps no chain.
+    Tracker(tracker::Arguments),
+    /// Begin a network for several machines, and invite others to one.
+    #[command(subcommand)]
+    Network(networks::Command),
     /// Make, check and show the file that begins a network.
     #[command(subcommand)]
     Genesis(genesis::Command),
@@ -163,6 +174,9 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
     match command {
         Command::Devnet(arguments) => devnet::run(arguments, context),
         Command::Node(arguments) => node::run(*arguments, context),
+        Command::Join(arguments) => join::run(*arguments, context),
+        Command::Tracker(arguments) => tracker::run(arguments, context),
+        Command::Network(command) => networks::run(command, &context),
         Command::Genesis(command) => genesis::run(command, &context),
         Command::Wallet(arguments) => wallet::run(&arguments, &context),
         Command::Send(arguments) => send::run(&arguments, &context),
@@ -234,6 +248,7 @@ fn greet(json: bool) -> Result<(), CliError> {
         &[
             ("cairn devnet", "a network of your own, with coins"),
             ("cairn genesis new --name mycoin", "the file that begins a coin of your own"),
+            ("cairn join INVITE", "a network that somebody invited you to"),
             ("cairn node --genesis FILE", "a node of an existing network"),
             ("cairn --help", "all commands"),
         ]

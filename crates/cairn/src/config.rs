@@ -31,6 +31,8 @@ enum Kind {
     Link,
     /// Addresses of nodes, with commas between them.
     Peers,
+    /// What a node is called.
+    Name,
     /// A number of hashes.
     Work,
     Duration,
@@ -62,6 +64,9 @@ pub const ROLE_CHOICES: &[&str] = &["full", "miner", "validator", "light", "trac
 /// How lines of the log look.
 pub const LOG_FORMAT_CHOICES: &[&str] = &["text", "json"];
 
+/// What says where a network is.
+const NETWORK_KEYS: &[&str] = &["data_dir", "genesis"];
+
 /// Every setting, in the order in which they are shown.
 pub const SETTINGS: &[Setting] = &[
     Setting { key: "node", default: None, kind: Kind::Url },
@@ -75,9 +80,14 @@ pub const SETTINGS: &[Setting] = &[
     Setting { key: "timeout", default: Some("60s"), kind: Kind::Duration },
     Setting { key: "data_dir", default: None, kind: Kind::File },
     Setting { key: "genesis", default: None, kind: Kind::File },
+    Setting { key: "name", default: None, kind: Kind::Name },
     Setting { key: "role", default: Some("full"), kind: Kind::OneOf(ROLE_CHOICES) },
     Setting { key: "p2p_bind", default: Some("0.0.0.0:7700"), kind: Kind::Link },
     Setting { key: "peers", default: None, kind: Kind::Peers },
+    Setting { key: "trackers", default: None, kind: Kind::Peers },
+    Setting { key: "addresses", default: None, kind: Kind::Peers },
+    Setting { key: "http_bind", default: None, kind: Kind::Socket },
+    Setting { key: "ttl", default: None, kind: Kind::Duration },
     Setting { key: "minimum_work", default: None, kind: Kind::Work },
     Setting { key: "api_bind", default: Some("127.0.0.1:7780"), kind: Kind::Socket },
     Setting { key: "api_hosts", default: None, kind: Kind::Text },
@@ -118,6 +128,7 @@ impl Setting {
             Kind::Socket => check_socket(value),
             Kind::Link if value == "none" => Ok(()),
             Kind::Link => check_socket(value).map_err(|told| format!("{told}, or `none`")),
+            Kind::Name => values::parse_name(value).map(drop).map_err(|error| told(&error)),
             Kind::Peers => values::parse_peers(value).map(drop).map_err(|error| told(&error)),
             Kind::Work => values::parse_work(value).map(drop).map_err(|error| told(&error)),
             Kind::Duration => values::parse_duration(value).map(drop).map_err(|error| told(&error)),
@@ -270,6 +281,35 @@ impl Settings {
         &self.file
     }
 
+    /// Takes the settings of a network, from the file in its directory: they go before those that are for all
+    /// networks, and behind flags and the environment. A file that is not there says nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load); and if the file says where the network is, which is known already.
+    pub fn take_network_file(&mut self, file: &Path) -> Result<(), CliError> {
+        // Who keeps all settings in that directory has said everything already.
+        let is_read =
+            file.canonicalize().is_ok_and(|file| self.file.canonicalize().is_ok_and(|it| it == file));
+        if is_read {
+            return Ok(());
+        }
+        let Some(text) = read(file, false)? else { return Ok(()) };
+        let mut own = Self { values: BTreeMap::new(), file: file.to_owned() };
+        own.take_file(&text)?;
+        for (key, (value, origin)) in own.values {
+            if NETWORK_KEYS.contains(&key) {
+                let message = format!("{origin}: a network's own settings cannot set `{key}`");
+                return Err(CliError::usage("config-key", message).help("take the line out"));
+            }
+            let is_said = |origin: &Origin| matches!(origin, Origin::Flag(_) | Origin::Environment(_));
+            if !self.origin(key).is_some_and(is_said) {
+                self.values.insert(key, (value, origin));
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the settings of the file's text.
     fn take_file(&mut self, text: &str) -> Result<(), CliError> {
         let name = self.file.display().to_string();
@@ -418,6 +458,29 @@ mod tests {
         let found = mistyped_variables(names.map(str::to_owned));
         let expected = [("CAIRN_NOD", "CAIRN_NODE"), ("CAIRN_DATADIR", "CAIRN_DATA_DIR")];
         assert_eq!(found, expected.map(|(name, meant)| (name.to_owned(), meant.to_owned())));
+    }
+
+    #[test]
+    fn the_file_of_a_network_goes_before_the_one_for_all_and_behind_flags() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("cairn.toml");
+        let text = "timeout = \"5s\"\ncache = \"2MiB\"\nlog = \"warn\"\n";
+        let mut settings = load(text, &[("CAIRN_LOG", "debug")]).unwrap();
+        settings.flag("role", Some("miner".to_owned())).unwrap();
+        settings.take_network_file(&file).unwrap();
+        std::fs::write(&file, "cache = \"3MiB\"\nlog = \"error\"\nrole = \"full\"\nname = \"a\"\n").unwrap();
+        settings.take_network_file(&file).unwrap();
+        let values = ["timeout", "cache", "log", "role", "name"].map(|key| settings.get(key).unwrap());
+        assert_eq!(values, ["5s", "3MiB", "debug", "miner", "a"]);
+        assert_eq!(settings.origin("cache"), Some(&Origin::File(file.clone(), 1)));
+        for wrong in ["data_dir = \"/x\"", "genesis = \"x.toml\"", "nam = \"a\""] {
+            std::fs::write(&file, wrong).unwrap();
+            assert_eq!(settings.take_network_file(&file).unwrap_err().code(), "config-key", "{wrong}");
+        }
+        std::fs::write(&file, "data_dir = \"/x\"").unwrap();
+        let mut settings = Settings::load(&file, true, |_| None).unwrap();
+        settings.take_network_file(&file).unwrap();
+        assert_eq!(settings.get("data_dir"), Some("/x"), "it is the file for all networks");
     }
 
     #[test]

@@ -297,6 +297,7 @@ fn service_settings(
     let links = LinkSettings {
         listen: vec![p2p_address(settings, number)?],
         peers: known.into_iter().map(PeerAddress::of).collect(),
+        trackers: Vec::new(),
         name: name.clone(),
         roles: if is_miner { Roles::FULL.and(Roles::MINER) } else { Roles::FULL },
         loopback_is_one_host: false,

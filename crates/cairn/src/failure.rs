@@ -95,6 +95,11 @@ impl CliError {
         Self::new(Exit::TimedOut, code.into(), message.into())
     }
 
+    /// What another process failed with: its exit status.
+    pub fn of_exit(exit: Exit, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(exit, code.into(), message.into())
+    }
+
     const fn new(exit: Exit, code: Cow<'static, str>, message: String) -> Self {
         Self { exit, code, rule: None, message, help: None, cause: None, snippet: None, told: false }
     }

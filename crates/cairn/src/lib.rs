@@ -11,11 +11,15 @@ pub mod config;
 pub mod devnet;
 pub mod events;
 pub mod failure;
+pub mod invite;
+pub mod join;
 pub mod logging;
 pub mod output;
 pub mod paths;
+pub mod pidfile;
 pub mod pipeline;
 pub mod run;
+pub mod tracker;
 pub mod values;
 
 /// Runs the program with the arguments of this process and returns its exit status.

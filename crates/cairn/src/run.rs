@@ -30,6 +30,7 @@ mod worker;
 pub use opening::{Progress, RunError};
 pub(crate) use sealer::search_in_slices;
 pub use sealer::{Hashing, SEALER_THREADS_MAX};
+pub(crate) use supervisor::Supervisor;
 
 use crate::events::Events;
 use cairn_core::block::CheckedBlock;
@@ -191,6 +192,11 @@ enum Command {
     Ask(Ask),
     /// The end.
     Stop,
+}
+
+/// The time by this machine's clock, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    worker::now().0
 }
 
 /// Transactions that came together, judged as far as they can be without the state.

@@ -16,6 +16,8 @@ use crate::api::views::{
     AccountQuery, BlockQuery, BlocksQuery, EventsQuery, FaucetRequest, HistoryQuery, LogRequest,
     MempoolQuery, MineRequest, PeersRequest, SignedTransaction, parse_number,
 };
+use crate::invite::{self, Invite};
+use crate::tracker::DeadRequest;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use cairn_core::address::AddressPrefix;
 use cairn_core::codec::{Encode as _, decode_exact};
@@ -29,7 +31,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by name.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 23] = [
     ("query_blocks", reads_query::<BlocksQuery>),
     ("query_block", reads_query::<BlockQuery>),
     ("query_account", reads_query::<AccountQuery>),
@@ -46,6 +48,9 @@ pub const TARGETS: [Target; 20] = [
     ("body_mine", reads_json::<MineRequest>),
     ("body_log", reads_json::<LogRequest>),
     ("body_peers", body_peers),
+    ("body_dead", reads_json::<DeadRequest>),
+    ("invite", reads_invite),
+    ("invite_content", reads_invite_content),
     ("submission_json", |bytes| reads_submission(Form::Json, bytes)),
     ("submission_bytes", |bytes| reads_submission(Form::Octets, bytes)),
     ("header_kind", header_kind),
@@ -187,6 +192,22 @@ fn header_host(bytes: &[u8]) {
     }
 }
 
+/// An invite has one text, but for its case and space around it.
+fn reads_invite(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(invite) = text.parse::<Invite>() {
+        assert!(invite.to_string().eq_ignore_ascii_case(text.trim()));
+    }
+}
+
+/// Any bytes with a checksum that holds, which no fuzzer would find.
+fn reads_invite_content(bytes: &[u8]) {
+    let prefix = bech32::Hrp::parse(invite::PREFIX).expect("letters are a human-readable part");
+    if let Ok(text) = bech32::encode::<bech32::Bech32m>(prefix, bytes) {
+        reads_invite(text.as_bytes());
+    }
+}
+
 fn prefix() -> AddressPrefix {
     AddressPrefix::new("cairn").expect("letters make a prefix")
 }
@@ -232,10 +253,31 @@ mod tests {
             "tip".to_owned(),
             "18446744073709551615".to_owned(),
             "LocalHost:7780".to_owned(),
+            "{\"address\":\"192.0.2.7:7700\"}".to_owned(),
+            invite(),
             "application/json; charset=utf-8".to_owned(),
         ];
         let bytes = signed.to_bytes();
-        texts.map(String::into_bytes).into_iter().chain([bytes.repeat(2), bytes]).collect()
+        let content = const_hex::decode(
+            // Version, length, identity, `x`, one IPv4 address.
+            ["012a00", &"07".repeat(32), "0178", "01", "01c00002011e14"].concat(),
+        );
+        let all = [bytes.repeat(2), bytes, content.unwrap()];
+        texts.map(String::into_bytes).into_iter().chain(all).collect()
+    }
+
+    fn invite() -> String {
+        let place = "192.0.2.1:7700".parse().unwrap();
+        Invite::new(cairn_core::hash::BlockId([7; 32]), "x", vec![place]).unwrap().to_string()
+    }
+
+    #[test]
+    fn the_good_invites_are_good() {
+        assert!(invite().parse::<Invite>().is_ok());
+        let content = good_bytes().pop().unwrap();
+        let prefix = bech32::Hrp::parse(invite::PREFIX).unwrap();
+        let text = bech32::encode::<bech32::Bech32m>(prefix, &content).unwrap();
+        assert!(text.parse::<Invite>().is_ok());
     }
 
     fn run_all(bytes: &[u8]) {

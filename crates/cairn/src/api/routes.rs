@@ -5,6 +5,7 @@ pub(super) mod blocks;
 pub(super) mod control;
 pub(super) mod events;
 pub(super) mod health;
+pub(super) mod invite;
 pub(super) mod log;
 pub(super) mod mempool;
 pub(super) mod page;

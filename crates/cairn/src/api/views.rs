@@ -700,6 +700,21 @@ pub struct PeerView {
     pub bytes_out: u64,
 }
 
+/// An invite to the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InviteView {
+    /// The invite: one text, for `cairn join`.
+    pub invite: String,
+    /// The network's name.
+    pub network: String,
+    /// The id of block 0, which names the network for certain.
+    pub identity: Hash,
+    /// The peer id of this node.
+    pub id: String,
+    /// The addresses in it, in the order in which they are tried.
+    pub addresses: Vec<String>,
+}
+
 /// A node to which a link is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeptPeerView {

@@ -76,7 +76,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliError> {
-    serving::start_log(arguments.log, "warn", &mut context.settings)?;
+    arguments.log.take(&mut context.settings)?;
+    serving::start_log("warn", &context.settings)?;
     if let Some(found) = arguments.validators.filter(|count| *count > 0) {
         return Err(CliError::usage("validators-unsupported", format!("{found} validators were asked for"))
             .help("validators come with a later release; this one runs --consensus pow and pow+permit"));

@@ -54,6 +54,19 @@ pub(crate) struct NewArguments {
     /// What people call the network.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = parse_name)]
     name: String,
+    #[command(flatten)]
+    options: Options,
+    /// Where to write the file; left out, NAME.toml; - for standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    force: bool,
+}
+
+/// What a new network is like.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
     /// What people call the coin [default: COIN].
     #[arg(long, value_name = "TEXT")]
     symbol: Option<String>,
@@ -99,12 +112,6 @@ pub(crate) struct NewArguments {
     /// Let everybody use the published development keys: for play and for tests.
     #[arg(long)]
     devnet: bool,
-    /// Where to write the file; left out, NAME.toml; - for standard output.
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Replace the file if it exists.
-    #[arg(long)]
-    force: bool,
 }
 
 pub(crate) fn run(command: Command, context: &Context) -> Result<(), CliError> {
@@ -181,22 +188,11 @@ fn new(arguments: &NewArguments, json: bool) -> Result<(), CliError> {
         let error = exists(&file);
         return Err(error.help("give another --output; or --force replaces it, and with it the network"));
     }
-    let text = toml::to_string(&settings_of(arguments)?).expect("texts and numbers are TOML");
-    // The text is not the user's, so its places would say nothing.
-    let draft = GenesisDraft::from_toml(&text).map_err(|problems| {
-        let mut problems = problems.into_vec();
-        problems.iter_mut().for_each(|problem| problem.span = None);
-        of_problems(&problems, Path::new("these settings"), None)
-    })?;
-    let genesis = mine(draft)?;
+    let genesis = make(&arguments.name, &arguments.options)?;
     if !is_shown {
         write_new(&file, &genesis.to_toml(), arguments.force)?;
     }
     let section = genesis.section();
-    let issuance = &section.issuance;
-    if genesis.allocated() == Amount::ZERO && issuance.reward(Height(1)) == Amount::ZERO {
-        output::warn("nobody has coins and blocks bring none: give --allocate or --reward");
-    }
     if json {
         let text = is_shown.then(|| genesis.to_toml());
         let identity = genesis.identity().to_string();
@@ -218,6 +214,23 @@ fn new(arguments: &NewArguments, json: bool) -> Result<(), CliError> {
         output::note(&format!("this begins it: cairn node --genesis {name} {flags}"));
     }
     Ok(())
+}
+
+/// Makes a network and mines its block 0.
+pub(super) fn make(name: &str, options: &Options) -> Result<Genesis, CliError> {
+    let text = toml::to_string(&settings_of(name, options)?).expect("texts and numbers are TOML");
+    // The text is not the user's, so its places would say nothing.
+    let draft = GenesisDraft::from_toml(&text).map_err(|problems| {
+        let mut problems = problems.into_vec();
+        problems.iter_mut().for_each(|problem| problem.span = None);
+        of_problems(&problems, Path::new("these settings"), None)
+    })?;
+    let genesis = mine(draft)?;
+    let issuance = &genesis.section().issuance;
+    if genesis.allocated() == Amount::ZERO && issuance.reward(Height(1)) == Amount::ZERO {
+        output::warn("nobody has coins and blocks bring none: give --allocate or --reward");
+    }
+    Ok(genesis)
 }
 
 /// What makes a node of the network a miner, without which no block is made; none where this release
@@ -243,31 +256,31 @@ fn file_name(name: &str) -> String {
 }
 
 /// The settings that the flags give; all others have the defaults of the format.
-fn settings_of(arguments: &NewArguments) -> Result<TomlTable, CliError> {
+fn settings_of(name: &str, options: &Options) -> Result<TomlTable, CliError> {
     let mut settings = Settings::default();
-    settings.put("network", "name", Some(arguments.name.clone()));
-    settings.put("network", "symbol", arguments.symbol.clone());
-    settings.put("network", "decimals", arguments.decimals.map(i64::from));
-    settings.put("network", "address_prefix", arguments.prefix.clone());
-    settings.put("network", "devnet", arguments.devnet.then_some(true));
+    settings.put("network", "name", Some(name.to_owned()));
+    settings.put("network", "symbol", options.symbol.clone());
+    settings.put("network", "decimals", options.decimals.map(i64::from));
+    settings.put("network", "address_prefix", options.prefix.clone());
+    settings.put("network", "devnet", options.devnet.then_some(true));
     let listed = |keys: &[String]| (!keys.is_empty()).then(|| keys.to_vec());
-    settings.put("consensus", "mode", arguments.consensus.clone());
-    settings.put("consensus", "miners", listed(&arguments.miner));
-    settings.put("consensus", "validators", listed(&arguments.validator));
-    settings.put("block", "interval", arguments.interval.clone());
-    settings.put("difficulty", "mode", arguments.fixed_difficulty.then_some("fixed"));
-    let work = arguments.work.map(|work| number("--work", work)).transpose()?;
+    settings.put("consensus", "mode", options.consensus.clone());
+    settings.put("consensus", "miners", listed(&options.miner));
+    settings.put("consensus", "validators", listed(&options.validator));
+    settings.put("block", "interval", options.interval.clone());
+    settings.put("difficulty", "mode", options.fixed_difficulty.then_some("fixed"));
+    let work = options.work.map(|work| number("--work", work)).transpose()?;
     settings.put("difficulty", "first_work", work);
-    settings.put("reward", "initial", arguments.reward.clone());
-    let halving = arguments.halving_every.map(|blocks| number("--halving-every", blocks)).transpose()?;
+    settings.put("reward", "initial", options.reward.clone());
+    let halving = options.halving_every.map(|blocks| number("--halving-every", blocks)).transpose()?;
     settings.put("reward", "halving_every", halving);
-    settings.put("reward", "cap", arguments.cap.clone());
-    settings.put("reward", "maturity", arguments.devnet.then_some(0));
-    settings.put("fees", "moving", arguments.public.then_some(true));
+    settings.put("reward", "cap", options.cap.clone());
+    settings.put("reward", "maturity", options.devnet.then_some(0));
+    settings.put("fees", "moving", options.public.then_some(true));
     // Two networks that are made alike still begin at different times, so they are two.
     settings.put("genesis_block", "time", Some(number("the time", now_ms())?));
     let allocations: Vec<Value> =
-        arguments.allocate.iter().map(|text| allocation(text, arguments)).collect::<Result<_, _>>()?;
+        options.allocate.iter().map(|text| allocation(text, options)).collect::<Result<_, _>>()?;
     if !allocations.is_empty() {
         settings.0.insert("allocation".to_owned(), Value::Array(allocations));
     }
@@ -293,7 +306,7 @@ fn number(what: &str, number: u64) -> Result<i64, CliError> {
     i64::try_from(number).map_err(|_| CliError::usage("wrong-value", format!("{what} is far too large")))
 }
 
-fn allocation(text: &str, arguments: &NewArguments) -> Result<Value, CliError> {
+fn allocation(text: &str, options: &Options) -> Result<Value, CliError> {
     let form = || {
         CliError::usage("bad-allocation", format!("`{text}` is no allocation"))
             .help("write --allocate ADDRESS=COINS, such as --allocate cairn1…=1000")
@@ -301,9 +314,9 @@ fn allocation(text: &str, arguments: &NewArguments) -> Result<Value, CliError> {
     let (to, balance) = text.split_once('=').ok_or_else(form)?;
     let mut table = TomlTable::new();
     let mut put = |key: &str, value: &str| table.insert(key.to_owned(), Value::from(value));
-    match development_account(to).filter(|_| arguments.devnet) {
+    match development_account(to).filter(|_| options.devnet) {
         Some(key) => {
-            let prefix = arguments.prefix.as_deref().unwrap_or("cairn");
+            let prefix = options.prefix.as_deref().unwrap_or("cairn");
             let prefix = cairn_core::address::AddressPrefix::new(prefix).map_err(|error| {
                 CliError::usage("bad-prefix", format!("`{prefix}` cannot begin addresses")).because(&error)
             })?;

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// The copy of the genesis file in a data directory.
 pub(crate) const GENESIS_FILE: &str = "genesis.toml";
 
+/// The settings of one network, in its data directory.
+pub(crate) const CONFIG_FILE: &str = "cairn.toml";
+
 /// Which network on this machine.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct LocalArguments {

@@ -1,7 +1,8 @@
-//! `cairn node`: a node of a network, in the foreground until it is stopped.
+//! `cairn node`: a node of a network, in the foreground until it is stopped, or behind the terminal.
 
+use super::background::{Background, Held};
 use super::context::Context;
-use super::local::{Local, LocalArguments, cache_bytes, keep_genesis};
+use super::local::{CONFIG_FILE, Local, LocalArguments, cache_bytes, keep_genesis};
 use super::network::{Network, read_key};
 use super::serving::{self, LogArguments, ReplayBar};
 use crate::api::rates::Rates;
@@ -30,17 +31,28 @@ use std::path::{Path, PathBuf};
   cairn node --genesis mycoin.toml --role miner --producer cairn1… --threads 4
   cairn node --data-dir ~/.local/share/cairn/mycoin
   cairn node --genesis mycoin.toml --api-bind 0.0.0.0:7780 --api-hosts node.example
+  cairn node --daemon --pidfile /run/user/1000/mycoin.pid
 
 The first start copies the genesis file into the data directory; later ones need no --genesis.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     local: LocalArguments,
-    /// What the node does: full keeps and checks everything, miner also makes blocks.
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    background: Background,
+}
+
+/// How a node is, wherever its network lies.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What the node does: full keeps and checks everything, miner also makes blocks, tracker introduces
+    /// nodes to each other and keeps nothing.
     #[arg(long, value_name = "ROLE", value_parser = PossibleValuesParser::new(ROLE_CHOICES))]
     role: Option<String>,
-    /// What the node is called.
-    #[arg(long, value_name = "NAME", default_value = "node", allow_hyphen_values = true, value_parser = parse_name)]
-    name: String,
+    /// What the node is called [default: node].
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = parse_name)]
+    name: Option<String>,
     /// Where it accepts connections of other nodes [default: 0.0.0.0:7700]; port 0 asks the system for
     /// one, `none` accepts none.
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -48,6 +60,9 @@ pub(crate) struct Arguments {
     /// A node to which it keeps a connection, as HOST:PORT or ID@HOST:PORT; may be given several times.
     #[arg(long, value_name = "PEER")]
     peer: Vec<String>,
+    /// A tracker that it asks who else is there, as HOST:PORT or ID@HOST:PORT; may be given several times.
+    #[arg(long, value_name = "TRACKER")]
+    tracker: Vec<String>,
     /// Follow no chain of other nodes with less work than this, in hashes: what /v1/status of a
     /// node that you trust calls `work`.
     #[arg(long, value_name = "HASHES")]
@@ -90,54 +105,80 @@ pub(crate) struct Arguments {
     log: LogArguments,
 }
 
+impl Options {
+    /// Puts what was said before all other settings.
+    pub(crate) fn take(self, context: &mut Context) -> Result<(), CliError> {
+        let settings = &mut context.settings;
+        let listed = |list: Vec<String>| (!list.is_empty()).then(|| list.join(","));
+        settings.flag("role", self.role)?;
+        settings.flag("name", self.name)?;
+        settings.flag("p2p_bind", self.p2p_bind)?;
+        settings.flag("peers", listed(self.peer))?;
+        settings.flag("trackers", listed(self.tracker))?;
+        settings.flag("minimum_work", self.minimum_work)?;
+        settings.flag("api_bind", self.api_bind)?;
+        settings.flag("api_hosts", self.api_hosts)?;
+        settings.flag("api_tls_cert", self.api_tls_cert)?;
+        settings.flag("api_tls_key", self.api_tls_key)?;
+        settings.flag("api_reads", self.api_reads)?;
+        settings.flag("api_writes", self.api_writes)?;
+        settings.flag("producer", self.producer)?;
+        settings.flag("miner_key", self.miner_key)?;
+        settings.flag("mine", self.mine)?;
+        settings.flag("threads", self.threads)?;
+        settings.flag("cache", self.cache)?;
+        self.log.take(settings)
+    }
+}
+
 pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliError> {
-    let settings = &mut context.settings;
-    settings.flag("role", arguments.role)?;
-    settings.flag("p2p_bind", arguments.p2p_bind)?;
-    settings.flag("peers", (!arguments.peer.is_empty()).then(|| arguments.peer.join(",")))?;
-    settings.flag("minimum_work", arguments.minimum_work)?;
-    settings.flag("api_bind", arguments.api_bind)?;
-    settings.flag("api_hosts", arguments.api_hosts)?;
-    settings.flag("api_tls_cert", arguments.api_tls_cert)?;
-    settings.flag("api_tls_key", arguments.api_tls_key)?;
-    settings.flag("api_reads", arguments.api_reads)?;
-    settings.flag("api_writes", arguments.api_writes)?;
-    settings.flag("producer", arguments.producer)?;
-    settings.flag("miner_key", arguments.miner_key)?;
-    settings.flag("mine", arguments.mine)?;
-    settings.flag("threads", arguments.threads)?;
-    settings.flag("cache", arguments.cache)?;
-    serving::start_log(arguments.log, "info", &mut context.settings)?;
+    let Arguments { local, options, background } = arguments;
+    options.take(&mut context)?;
+    check_role(context.settings.get("role").unwrap_or("full"))?;
+    let local = Local::find(local, &mut context)?;
+    context.settings.take_network_file(&local.directory.join(CONFIG_FILE))?;
+    match background.enter(&local.directory, &context)? {
+        Some(held) => start(local, &held, &context),
+        None => Ok(()),
+    }
+}
+
+/// Runs a node of a network that is here, as the settings say, until it is stopped.
+pub(crate) fn start(local: Local, held: &Held, context: &Context) -> Result<(), CliError> {
+    let Local { genesis, directory } = local;
+    serving::start_log("info", &context.settings)?;
     let role = context.settings.get("role").unwrap_or("full").to_owned();
     check_role(&role)?;
+    if role == "tracker" {
+        return super::tracker::start(&genesis, &directory, held, context);
+    }
+    let name = context.settings.get("name").unwrap_or("node").to_owned();
     let bind = context.settings.get("api_bind").expect("the address has a default");
     let bind: SocketAddr = bind.parse().expect("settings are checked when they are read");
-
-    let Local { genesis, directory } = Local::find(arguments.local, &mut context)?;
     let mut node = NodeSettings::new(genesis.clone(), directory.clone());
-    node.cache_bytes = cache_bytes(&context);
+    node.cache_bytes = cache_bytes(context);
     if let Some(work) = context.settings.get("minimum_work") {
         node.minimum_work = parse_work(work).expect("settings are checked when they are read");
     }
     if role == "miner" {
-        let (producer, key) = producer(&genesis, &context)?;
+        let (producer, key) = producer(&genesis, context)?;
         node.mining.producer = Some(producer);
-        node.mining.mode = mining_mode(&context)?;
+        node.mining.mode = mining_mode(context)?;
         node.miner_key = key;
         let threads = context.settings.get("threads").expect("the number of threads has a default");
         node.sealer_threads = threads.parse().expect("settings are checked when they are read");
     } else if let Some(key) =
-        ["producer", "miner_key", "mine", "threads"].into_iter().find(|key| set_here(key, &context))
+        ["producer", "miner_key", "mine", "threads"].into_iter().find(|key| set_here(key, context))
     {
         let message = format!("`{}` is for miners, this node is to be {role}", key.replace('_', "-"));
         return Err(CliError::usage("not-a-miner", message).help("make it one: `--role miner`"));
     }
-    let links = links(&context, &arguments.name, &role);
+    let links = links(context, &name, &role);
     let service = ServiceSettings {
         node,
-        name: arguments.name,
+        name,
         role,
-        exposure: exposure(&context, bind)?,
+        exposure: exposure(context, bind)?,
         token_directory: directory.clone(),
         faucet: None,
         links: Some(links),
@@ -152,7 +193,7 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
             if let Err(error) = keep_genesis(&genesis, &directory) {
                 output::warn(&format!("later starts need --genesis: {}", error.message()));
             }
-            tell_ready(ready, &genesis, &directory, context.json);
+            held.tell_ready(|| tell_ready(ready, &genesis, &directory, context.json));
         },
     );
     bar.finish();
@@ -167,11 +208,12 @@ fn links(context: &Context, name: &str, role: &str) -> LinkSettings {
         "none" => Vec::new(),
         bind => vec![bind.parse().expect(CHECKED)],
     };
-    let peers = context.settings.get("peers").map(|peers| parse_peers(peers).expect(CHECKED));
+    let listed = |key| context.settings.get(key).map(|peers| parse_peers(peers).expect(CHECKED));
     let roles = if role == "miner" { Roles::FULL.and(Roles::MINER) } else { Roles::FULL };
     LinkSettings {
         listen,
-        peers: peers.unwrap_or_default(),
+        peers: listed("peers").unwrap_or_default(),
+        trackers: listed("trackers").unwrap_or_default(),
         name: name.to_owned(),
         roles,
         loopback_is_one_host: false,
@@ -187,6 +229,8 @@ fn tell_ready(ready: &Ready, genesis: &Genesis, directory: &Path, json: bool) {
             "network": network,
             "identity": identity,
             "api": ready.api,
+            "p2p": ready.p2p,
+            "id": ready.id.map(|id| id.to_string()),
             "data_dir": directory,
             "token_file": ready.token_file,
             "fingerprint": ready.fingerprint,
@@ -198,6 +242,9 @@ fn tell_ready(ready: &Ready, genesis: &Genesis, directory: &Path, json: bool) {
     facts.styled("network", Style::Strong, network);
     facts.add("identity", identity);
     facts.styled("interface", Style::Name, &ready.api);
+    for address in &ready.p2p {
+        facts.add("other nodes", address.to_string());
+    }
     if let Some(fingerprint) = &ready.fingerprint {
         facts.add("certificate", fingerprint.clone());
     }
@@ -207,7 +254,7 @@ fn tell_ready(ready: &Ready, genesis: &Genesis, directory: &Path, json: bool) {
 }
 
 /// Where the interface listens, and how others reach it.
-fn exposure(context: &Context, bind: SocketAddr) -> Result<Exposure, CliError> {
+pub(super) fn exposure(context: &Context, bind: SocketAddr) -> Result<Exposure, CliError> {
     let settings = &context.settings;
     let file = |key| settings.get(key).map(PathBuf::from);
     let certificate = match (file("api_tls_cert"), file("api_tls_key")) {
@@ -232,11 +279,11 @@ fn exposure(context: &Context, bind: SocketAddr) -> Result<Exposure, CliError> {
 }
 
 /// The roles that this release has.
-fn check_role(role: &str) -> Result<(), CliError> {
+pub(super) fn check_role(role: &str) -> Result<(), CliError> {
     match role {
-        "full" | "miner" => Ok(()),
+        "full" | "miner" | "tracker" => Ok(()),
         later => Err(CliError::usage("role-unsupported", format!("role {later} comes with a later release"))
-            .help("the roles of this release are full and miner")),
+            .help("the roles of this release are full, miner and tracker")),
     }
 }
 

@@ -34,17 +34,19 @@ pub(crate) struct LogArguments {
     log_kept: Option<String>,
 }
 
-/// Starts the log as the flags and settings say; `filter` where nobody says what is logged.
-pub(crate) fn start_log(
-    arguments: LogArguments,
-    filter: &str,
-    settings: &mut Settings,
-) -> Result<(), CliError> {
-    settings.flag("log", arguments.log)?;
-    settings.flag("log_format", arguments.log_format)?;
-    settings.flag("log_file", arguments.log_file)?;
-    settings.flag("log_size", arguments.log_size)?;
-    settings.flag("log_kept", arguments.log_kept)?;
+impl LogArguments {
+    /// Puts what was said before all other settings.
+    pub(crate) fn take(self, settings: &mut Settings) -> Result<(), CliError> {
+        settings.flag("log", self.log)?;
+        settings.flag("log_format", self.log_format)?;
+        settings.flag("log_file", self.log_file)?;
+        settings.flag("log_size", self.log_size)?;
+        settings.flag("log_kept", self.log_kept)
+    }
+}
+
+/// Starts the log as the settings say; `filter` where nobody says what is logged.
+pub(crate) fn start_log(filter: &str, settings: &Settings) -> Result<(), CliError> {
     let is_said = settings.origin("log").is_some_and(|origin| *origin != Origin::Default);
     let filter = settings.get("log").filter(|_| is_said).unwrap_or(filter).to_owned();
     let format = match settings.get("log_format") {

@@ -56,6 +56,7 @@ pub(super) fn command_help(code: &str) -> Option<&'static str> {
         }
         "slow-down" => "wait a moment, then try again",
         "stopping" => "start the node again, then repeat the command",
+        "no-invite" => "say where others find the node: `cairn network invite --address HOST:PORT`",
         "disk-full" => "make room on the disk of the node: it takes work again by itself",
         "store-failed" | "own-block-refused" => "what the node wrote to its stderr says why",
         "unknown-block" => "`cairn block` lists the newest",

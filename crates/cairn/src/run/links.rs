@@ -16,8 +16,11 @@ mod answers;
 mod dialer;
 mod events;
 mod orders;
+mod trackers;
 
+pub(crate) use answers::send_genesis_text;
 pub use dialer::{Kept, PEERS_MAX};
+pub(crate) use events::message_of;
 pub use orders::{Who, WhoError};
 
 use super::checkers::{Body, Checkers, OfPeer};
@@ -40,6 +43,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use trackers::{TRACKERS_MAX, Trackers};
 
 /// The name of the file with the key of the node, in its data directory.
 pub const KEY_FILE: &str = "p2p-key";
@@ -51,6 +55,8 @@ pub struct LinkSettings {
     pub listen: Vec<SocketAddr>,
     /// Nodes to which it keeps a link.
     pub peers: Vec<PeerAddress>,
+    /// Trackers that it asks for the addresses of others.
+    pub trackers: Vec<PeerAddress>,
     /// What its owner calls it.
     pub name: String,
     /// What it does.
@@ -86,6 +92,7 @@ struct Inner {
     node: NodeHandle,
     requests: Mutex<Requests>,
     dialer: Dialer,
+    trackers: Trackers,
     orders: Orders,
     /// When the tip was last another one.
     last_block: Mutex<Instant>,
@@ -130,8 +137,8 @@ impl Links {
         let identity = node.genesis().identity().0;
         let limits = Limits {
             loopback_is_one_host: settings.loopback_is_one_host,
-            // All that were named, those that are sought, one on a stale tip and a feeler.
-            outbound_max: PEERS_MAX + SOUGHT_MAX + 2,
+            // All that were named, those that are sought, trackers, one on a stale tip and a feeler.
+            outbound_max: PEERS_MAX + SOUGHT_MAX + TRACKERS_MAX + 2,
             ..Limits::default()
         };
         let (orders, bans) = Orders::load(directory);
@@ -146,11 +153,13 @@ impl Links {
         })
         .await?;
         let dialer = Dialer::new(directory, settings.peers.into_iter().chain(orders.added()));
+        let trackers = Trackers::new(settings.trackers.into_iter());
         let inner = Inner {
             network,
             node: node.clone(),
             requests: Mutex::default(),
             dialer,
+            trackers,
             orders,
             last_block: Mutex::new(Instant::now()),
         };
@@ -159,6 +168,7 @@ impl Links {
         node.attach(links.clone());
         tokio::spawn(links.clone().run(events));
         tokio::spawn(links.clone().keep_dialling());
+        tokio::spawn(links.clone().keep_tracking());
         Ok(links)
     }
 

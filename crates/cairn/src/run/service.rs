@@ -11,6 +11,7 @@ use crate::api::tls::{Identity, TlsError};
 use crate::api::views::Status;
 use crate::api::{self, ApiSettings};
 use crate::paths::{Registered, RunningNode, register};
+use cairn_p2p::NodeId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -75,6 +76,13 @@ impl Exposure {
     /// Who may ask, now that `address` is known.
     fn access(&self, address: SocketAddr, token: &Token, directory: &Path) -> Result<Access, TlsError> {
         let is_open = !address.ip().to_canonical().is_loopback();
+        let access = self.public_access(address, directory)?;
+        Ok(Access { token: is_open.then(|| token.clone()), ..access })
+    }
+
+    /// The same for what tells nothing but what everybody may know: no token is wanted.
+    pub(crate) fn public_access(&self, address: SocketAddr, directory: &Path) -> Result<Access, TlsError> {
+        let is_open = !address.ip().to_canonical().is_loopback();
         let identity = match &self.certificate {
             Some((certificate, key)) => Some(Identity::load(certificate, key)?),
             None if is_open => Some(Identity::keep(directory, &self.certified_names(address))?),
@@ -84,7 +92,7 @@ impl Exposure {
         Ok(Access {
             hosts: Hosts::new(scheme, address, &self.names),
             identity,
-            token: is_open.then(|| token.clone()),
+            token: None,
             rates: self.rates,
         })
     }
@@ -104,7 +112,11 @@ impl Exposure {
 }
 
 /// The address under which this machine reaches an interface.
-fn url(scheme: Scheme, address: SocketAddr) -> String {
+pub(crate) fn url(access: &Access, address: SocketAddr) -> String {
+    url_of(if access.identity.is_some() { Scheme::Tls } else { Scheme::Plain }, address)
+}
+
+fn url_of(scheme: Scheme, address: SocketAddr) -> String {
     let ip = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
     format!("{}{}", scheme.prefix(), SocketAddr::new(ip, address.port()))
 }
@@ -146,6 +158,8 @@ pub struct Ready {
     pub fingerprint: Option<String>,
     /// Where it accepts connections of other nodes.
     pub p2p: Vec<SocketAddr>,
+    /// Who it is to other nodes; none where it meets nobody.
+    pub id: Option<NodeId>,
 }
 
 /// A node could not be started with its interface.
@@ -290,13 +304,13 @@ impl Host {
         let running = Running::start(node, progress)?;
         let opened = self.token(&token_directory).map_err(ServiceError::from).and_then(|token| {
             let access = exposure.access(address, &token, &token_directory)?;
-            let scheme = if access.identity.is_some() { Scheme::Tls } else { Scheme::Plain };
             let mut ready = Ready {
                 address,
-                api: url(scheme, address),
+                api: url(&access, address),
                 token_file: token_directory.join(TOKEN_FILE),
                 fingerprint: access.identity.as_ref().map(|identity| identity.fingerprint().to_string()),
                 p2p: Vec::new(),
+                id: None,
             };
             let handle = running.handle();
             tell_start(handle, &directory, address, &name, &role);
@@ -311,6 +325,7 @@ impl Host {
                 .map(|links| self.runtime.block_on(Links::start(handle.clone(), &directory, links)))
                 .transpose()?;
             ready.p2p = links.as_ref().map_or_else(Vec::new, |links| links.listening().to_vec());
+            ready.id = links.as_ref().map(|links| links.network().id());
             let stop = self.stop.clone();
             let settings =
                 ApiSettings { node: handle.clone(), name: name.clone(), role, token, access, faucet, stop };
@@ -421,7 +436,7 @@ fn tell_start(node: &NodeHandle, directory: &Path, api: SocketAddr, name: &str, 
 }
 
 /// Tells of the first signal; the second one ends the program.
-fn watch_signals(runtime: &Runtime, stop: watch::Sender<bool>) -> io::Result<()> {
+pub(crate) fn watch_signals(runtime: &Runtime, stop: watch::Sender<bool>) -> io::Result<()> {
     let _entered = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -484,8 +499,8 @@ mod tests {
 
     #[test]
     fn this_machine_reaches_an_interface_for_all_under_a_loopback_name() {
-        assert_eq!(url(Scheme::Tls, "0.0.0.0:7780".parse().unwrap()), "https://127.0.0.1:7780");
-        assert_eq!(url(Scheme::Plain, "[::1]:7780".parse().unwrap()), "http://[::1]:7780");
+        assert_eq!(url_of(Scheme::Tls, "0.0.0.0:7780".parse().unwrap()), "https://127.0.0.1:7780");
+        assert_eq!(url_of(Scheme::Plain, "[::1]:7780".parse().unwrap()), "http://[::1]:7780");
     }
 
     #[test]

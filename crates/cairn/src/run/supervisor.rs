@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The supervisor of this process.
 #[derive(Debug)]
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     socket: UnixDatagram,
     address: SocketAddr,
     /// How long the node may be silent before it counts as hanging; none if nobody watches.
@@ -21,7 +21,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// The supervisor that started this process; none if none did, or if it cannot be spoken to.
-    pub(super) fn of_process() -> Option<Self> {
+    pub(crate) fn of_process() -> Option<Self> {
         let name = std::env::var_os("NOTIFY_SOCKET")?;
         let variable = |name: &str| std::env::var(name).ok();
         let patience = patience(variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"), std::process::id());
@@ -35,17 +35,17 @@ impl Supervisor {
     }
 
     /// The node answers requests.
-    pub(super) fn tell_ready(&self, status: &str) {
+    pub(crate) fn tell_ready(&self, status: &str) {
         self.tell(&format!("READY=1\nSTATUS={status}"));
     }
 
     /// The node stops.
-    pub(super) fn tell_stopping(&self) {
+    pub(crate) fn tell_stopping(&self) {
         self.tell("STOPPING=1");
     }
 
     /// Tells, again and again, that the node thread answers: as long as it does.
-    pub(super) async fn tell_alive(&self, node: NodeHandle) {
+    pub(crate) async fn tell_alive(&self, node: NodeHandle) {
         let Some(patience) = self.patience else { return };
         loop {
             let answers = tokio::time::timeout(patience / 2, node.ask(|_, _| ())).await;

@@ -34,6 +34,7 @@ fn every_example_has_the_shape_of_its_view() {
             "GET /v1/status" => holds::<Status>,
             "GET /v1/peers" => holds::<Vec<PeerView>>,
             "GET /v1/peers/kept" => holds::<Vec<KeptPeerView>>,
+            "GET /v1/invite" => holds::<InviteView>,
             "GET /v1/peers/bans" => holds::<Vec<BanView>>,
             "POST /v1/peers request" => holds::<PeersRequest>,
             "POST /v1/peers 200" => holds::<PeersAnswer>,

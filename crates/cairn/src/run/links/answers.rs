@@ -108,7 +108,12 @@ pub(super) async fn send_genesis(links: Links, identity: BlockId, answer: Answer
     if *genesis.identity() != identity {
         return answer.end(BulkEnd::new(EndCode::Unavailable, "this is another network")).await;
     }
-    for piece in genesis.to_toml().into_bytes().chunks(GENESIS_PIECE_BYTES_MAX) {
+    send_genesis_text(&genesis.to_toml(), answer).await;
+}
+
+/// Sends a genesis file, piece by piece.
+pub(crate) async fn send_genesis_text(text: &str, answer: AnswerStream) {
+    for piece in text.as_bytes().chunks(GENESIS_PIECE_BYTES_MAX) {
         if answer.send(frame_of(&Message::Genesis(piece.to_vec()))).await.is_err() {
             return;
         }

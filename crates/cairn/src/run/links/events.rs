@@ -32,6 +32,7 @@ impl Links {
             Event::Joined { peer, info } => self.join(peer, &info).await,
             Event::Left { peer, node, reason } => {
                 tracing::info!(%peer, %node, %reason, "peer left");
+                self.0.trackers.note_left(peer, &reason);
                 self.publish(node, false);
                 self.hand(peer, PeerInput::Left, None).await;
             }
@@ -62,6 +63,7 @@ impl Links {
             Event::DialFailed { address, why } => {
                 tracing::debug!(peer = %address, %why, "could not connect");
                 self.0.dialer.note_failed(&address, &why);
+                self.0.trackers.note_failed(&address, &why);
             }
             Event::Banned { bans } => {
                 for ban in bans {
@@ -80,6 +82,9 @@ impl Links {
         );
         if self.0.dialer.note_joined(info) == Some(Purpose::Feeler) {
             return self.end_link(peer, "only to see whether a node is there");
+        }
+        if let Some(address) = &info.dialled {
+            self.0.trackers.note_joined(address, peer);
         }
         self.publish(info.node, true);
         self.introduce(peer, info);
@@ -171,6 +176,6 @@ impl Links {
 }
 
 /// The message of a frame.
-pub(super) fn message_of(frame: &Frame) -> Result<Message, cairn_node::wire::WireError> {
+pub(crate) fn message_of(frame: &Frame) -> Result<Message, cairn_node::wire::WireError> {
     Message::from_body(Tag(frame.tag.to_bytes()), &frame.body)
 }
