@@ -80,7 +80,7 @@ pub(crate) enum Action {
 #[derive(Debug)]
 struct Peer {
     /// What it has announced, sent or been told of.
-    known: Recent<LeafHash>,
+    known: Known,
     /// What it will be told of.
     queue: VecDeque<LeafHash>,
     announce_at: Option<Timestamp>,
@@ -101,6 +101,35 @@ struct Peer {
     /// When more of it is sent, if something is left.
     send_at: Option<Timestamp>,
     turn: Turn,
+}
+
+/// Which transactions a peer knows, as 64 bits each, since there are many. A key keeps everybody from
+/// making two that look the same, so that one of them would not be announced.
+#[derive(Debug)]
+struct Known {
+    recent: Recent<u64>,
+    key: (u64, u64),
+}
+
+impl Known {
+    const fn new(seed: u64, peer: PeerKey) -> Self {
+        Self { recent: Recent::new(KNOWN_OF_PEER_MAX), key: (seed, peer.0) }
+    }
+
+    /// Adds a transaction; says whether it was not there.
+    fn insert(&mut self, leaf: &LeafHash) -> bool {
+        self.recent.insert(self.short(leaf))
+    }
+
+    fn contains(&self, leaf: &LeafHash) -> bool {
+        self.recent.contains(&self.short(leaf))
+    }
+
+    fn short(&self, leaf: &LeafHash) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(self.key.0, self.key.1);
+        hasher.write(&leaf.0);
+        hasher.finish()
+    }
 }
 
 /// What a peer was sent lately.
@@ -168,7 +197,7 @@ impl Relay {
         queue.make_contiguous().reverse();
         let announce_at = (!queue.is_empty()).then_some(now);
         let peer_state = Peer {
-            known: Recent::new(KNOWN_OF_PEER_MAX),
+            known: Known::new(self.config.seed, peer),
             queue,
             announce_at,
             to_ask: VecDeque::new(),
@@ -218,7 +247,7 @@ impl Relay {
     ) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         for leaf in leaves {
-            state.known.insert(*leaf);
+            state.known.insert(leaf);
             let is_done = self.refused.contains(leaf) || self.confirmed.contains(leaf);
             if is_done || mempool.get_by_leaf(leaf).is_some() || state.held >= ANNOUNCED_OF_PEER_MAX {
                 continue;
@@ -290,7 +319,7 @@ impl Relay {
         for transaction in IdentifiedTransaction::new_all(transactions, identity) {
             let leaf = transaction.leaf();
             let Some(state) = self.peers.get_mut(&peer) else { return };
-            state.known.insert(leaf);
+            state.known.insert(&leaf);
             let stage = self.wants.get(&leaf).map(|want| want.stage);
             let is_asked = matches!(stage, Some(Stage::Asked(at, _)) if at == peer);
             if !is_asked && !state.late.remove(&leaf) {
@@ -375,7 +404,7 @@ impl Relay {
             let mut leaves = Vec::new();
             while let Some(leaf) = peer.queue.pop_front() {
                 // It may have been confirmed, or come from there, meanwhile.
-                if mempool.get_by_leaf(&leaf).is_some() && peer.known.insert(leaf) {
+                if mempool.get_by_leaf(&leaf).is_some() && peer.known.insert(&leaf) {
                     leaves.push(leaf);
                 }
                 if leaves.len() == ANNOUNCED_MAX {
@@ -514,7 +543,7 @@ fn send(peer: PeerKey, state: &mut Peer, mempool: &Mempool, now: Timestamp, acti
             missing.push(leaf);
             continue;
         };
-        state.known.insert(leaf);
+        state.known.insert(&leaf);
         state.turn.bytes += transaction.byte_count();
         batch_bytes += transaction.byte_count();
         batch.push(transaction.transaction().clone());
@@ -565,7 +594,7 @@ impl Relay {
         for peer in self.peers.values() {
             assert!(peer.held <= ANNOUNCED_OF_PEER_MAX && peer.asked <= ASKED_OF_PEER_MAX);
             assert!(peer.to_ask.len() <= 2 * ANNOUNCED_OF_PEER_MAX);
-            assert!(peer.queue.len() <= TO_ANNOUNCE_MAX && peer.known.len() <= KNOWN_OF_PEER_MAX);
+            assert!(peer.queue.len() <= TO_ANNOUNCE_MAX && peer.known.recent.len() <= KNOWN_OF_PEER_MAX);
             assert!(peer.late.len() <= ASKED_OF_PEER_MAX && peer.to_send.len() <= ASKED_OF_PEER_MAX);
         }
     }

@@ -101,7 +101,7 @@ fn of_names_that_nobody_has_a_peer_fills_only_its_own_share() {
     // Another is asked at once for what it announces.
     let actions = flood.announce(1, &leaves(60_000..60_010));
     assert_eq!(asked(&actions, PeerKey(1)), 10);
-    assert_eq!(flood.relay.peers[&PeerKey(0)].known.len(), KNOWN_OF_PEER_MAX);
+    assert_eq!(flood.relay.peers[&PeerKey(0)].known.recent.len(), KNOWN_OF_PEER_MAX);
 }
 
 #[test]
