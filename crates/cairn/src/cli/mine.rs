@@ -30,8 +30,10 @@ pub(crate) struct Arguments {
 /// What whoever waits for a block must know: that this node makes none by itself.
 pub(crate) fn no_block_by_itself(status: &Status) -> Option<&'static str> {
     match status.mining {
+        // Another node may make them.
+        _ if status.peers > 0 => None,
         MiningView { producer: None, .. } => Some(
-            "this node makes no blocks: stop it and start it again with `cairn node --role miner --producer …`",
+            "this node makes no blocks and knows no other: `cairn peers add HOST:PORT`, or start it again with `cairn node --role miner --producer …`",
         ),
         MiningView { mode: MiningModeView::Manual, .. } => {
             Some("this node makes a block only when asked; in another terminal: `cairn mine`")

@@ -6,8 +6,7 @@ use cairn_node::compact::{CompactBlock, transactions_at};
 use cairn_node::peers::Question;
 use cairn_node::wire::{GENESIS_PIECE_BYTES_MAX, HEADERS_MAX, Message};
 use cairn_p2p::{AnswerStream, BulkEnd, Credit, EndCode, PeerNumber, Priority};
-use cairn_store::ledger::Reader;
-use std::sync::Arc;
+use cairn_store::ledger::{Block, Reader};
 
 /// About how many bytes of blocks are read before they are sent.
 const READ_AHEAD_BYTES: usize = 1024 * 1024;
@@ -17,7 +16,7 @@ const READ_AHEAD_BYTES: usize = 1024 * 1024;
 pub(super) async fn answer(links: Links, peer: PeerNumber, question: Question, credit: Credit) {
     let answer = match question {
         Question::Headers { locator, stop } => headers(&links, locator, stop).await,
-        Question::Compact(id) => compact(&links, id).await,
+        Question::Compact(id) => compact(&links, peer, id).await,
         Question::BlockTransactions { block, places } => block_transactions(&links, block, places).await,
     };
     if let Some(message) = answer {
@@ -40,8 +39,10 @@ async fn headers(links: &Links, locator: Vec<BlockId>, stop: BlockId) -> Option<
     }
 }
 
-async fn compact(links: &Links, id: BlockId) -> Option<Message> {
-    let bytes = read(links, id).await?;
+async fn compact(links: &Links, peer: PeerNumber, id: BlockId) -> Option<Message> {
+    let Block { header, bytes, .. } = read(links, id).await?;
+    // Who asks for a block will have it.
+    links.0.network.note_height(peer, header.height.0);
     let identity = *links.0.node.genesis().identity();
     let salt = getrandom::u64().ok()?;
     let block = tokio::task::spawn_blocking(move || CompactBlock::from_bytes(&bytes, &identity, salt));
@@ -49,20 +50,20 @@ async fn compact(links: &Links, id: BlockId) -> Option<Message> {
 }
 
 async fn block_transactions(links: &Links, block: BlockId, places: Vec<u32>) -> Option<Message> {
-    let bytes = read(links, block).await?;
+    let bytes = read(links, block).await?.bytes;
     let picked = tokio::task::spawn_blocking(move || transactions_at(&bytes, &places));
     let transactions = picked.await.ok()?.ok()??;
     Some(Message::BlockTransactions { block, transactions })
 }
 
-async fn read(links: &Links, id: BlockId) -> Option<Arc<[u8]>> {
+async fn read(links: &Links, id: BlockId) -> Option<Block> {
     let reader = links.0.node.reader().clone();
     tokio::task::spawn_blocking(move || read_block(&reader, &id)).await.ok()?
 }
 
-fn read_block(reader: &Reader, id: &BlockId) -> Option<Arc<[u8]>> {
+fn read_block(reader: &Reader, id: &BlockId) -> Option<Block> {
     match reader.block(id) {
-        Ok(block) => block.map(|block| block.bytes),
+        Ok(block) => block,
         Err(error) => {
             tracing::warn!(%error, "a block cannot be read for a peer");
             None
@@ -71,7 +72,7 @@ fn read_block(reader: &Reader, id: &BlockId) -> Option<Arc<[u8]>> {
 }
 
 /// Sends blocks in the order in which they were asked for; those that are not here are left out.
-pub(super) async fn send_blocks(links: Links, ids: Vec<BlockId>, answer: AnswerStream) {
+pub(super) async fn send_blocks(links: Links, peer: PeerNumber, ids: Vec<BlockId>, answer: AnswerStream) {
     let mut rest = ids;
     while !rest.is_empty() {
         let reader = links.0.node.reader().clone();
@@ -80,7 +81,7 @@ pub(super) async fn send_blocks(links: Links, ids: Vec<BlockId>, answer: AnswerS
             for id in &rest {
                 taken += 1;
                 if let Some(block) = read_block(&reader, id) {
-                    bytes += block.len();
+                    bytes += block.bytes.len();
                     blocks.push(block);
                 }
                 if bytes >= READ_AHEAD_BYTES {
@@ -94,9 +95,10 @@ pub(super) async fn send_blocks(links: Links, ids: Vec<BlockId>, answer: AnswerS
         };
         rest = left;
         for block in blocks {
-            if answer.send(frame_of(&Message::Block(block))).await.is_err() {
+            if answer.send(frame_of(&Message::Block(block.bytes))).await.is_err() {
                 return;
             }
+            links.0.network.note_height(peer, block.header.height.0);
         }
     }
     answer.end(BulkEnd::new(EndCode::Complete, "")).await;

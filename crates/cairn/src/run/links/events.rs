@@ -39,7 +39,7 @@ impl Links {
             Event::Frame { peer, frame, credit } => self.take_frame(peer, &frame, credit).await,
             Event::Asked { peer, frame, answer } => match message_of(&frame) {
                 Ok(Message::GetBlocks(ids)) => {
-                    tokio::spawn(answers::send_blocks(self.clone(), ids, answer));
+                    tokio::spawn(answers::send_blocks(self.clone(), peer, ids, answer));
                 }
                 Ok(Message::GetGenesis(identity)) => {
                     tokio::spawn(answers::send_genesis(self.clone(), identity, answer));
