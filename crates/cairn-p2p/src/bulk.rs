@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Frames of one answer that wait for the owner.
 const ANSWER_FRAMES_MAX: usize = 4;
+/// Bytes of an answer that wait for the owner, but for a single longer frame.
+const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long the question may take to come, and the other side to close after the end.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -151,7 +153,7 @@ async fn read_answer<S: AsyncRead + AsyncWrite>(
         let _ = writer.flush().await;
     }
     peer.traffic.count_out(question.wire_bytes());
-    let inbox = Inbox::new(ANSWER_FRAMES_MAX);
+    let inbox = Inbox::new(ANSWER_FRAMES_MAX, ANSWER_BYTES_MAX);
     loop {
         let Some(head) = reader.head(shared.deadlines.stall).await? else { return Err(BulkError::Broken) };
         peer.traffic.count_in(crate::frame::HEAD_BYTES + head.body_bytes);

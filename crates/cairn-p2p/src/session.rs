@@ -351,7 +351,7 @@ impl<'a> Reading<'a> {
         Self {
             peer,
             shared,
-            inbox: Inbox::new(INBOX_FRAMES_MAX),
+            inbox: Inbox::new(INBOX_FRAMES_MAX, INBOX_BYTES_MAX),
             pins: Bucket::new(PIN_RATE, now),
             ignored: Bucket::new(IGNORED_RATE, now),
             addresses,

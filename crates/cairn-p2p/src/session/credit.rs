@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Frames of one peer that wait for the owner.
 pub const INBOX_FRAMES_MAX: usize = 64;
 /// Bytes of one peer that wait for the owner, but for a single longer frame.
-pub const INBOX_BYTES_MAX: usize = 1024 * 1024;
+pub const INBOX_BYTES_MAX: usize = 256 * 1024;
 /// The bytes are counted in pieces of this size.
 const PIECE_BYTES: usize = 1024;
 
@@ -22,12 +22,14 @@ pub struct Credit {
 pub(crate) struct Inbox {
     frames: Arc<Semaphore>,
     pieces: Arc<Semaphore>,
+    pieces_max: usize,
 }
 
 impl Inbox {
-    pub(crate) fn new(frames_max: usize) -> Self {
-        let pieces = INBOX_BYTES_MAX / PIECE_BYTES;
-        Self { frames: Arc::new(Semaphore::new(frames_max)), pieces: Arc::new(Semaphore::new(pieces)) }
+    pub(crate) fn new(frames_max: usize, bytes_max: usize) -> Self {
+        let pieces_max = bytes_max / PIECE_BYTES;
+        let (frames, pieces) = (Semaphore::new(frames_max), Semaphore::new(pieces_max));
+        Self { frames: Arc::new(frames), pieces: Arc::new(pieces), pieces_max }
     }
 
     /// Waits until a body of `bytes` may be read.
@@ -35,8 +37,8 @@ impl Inbox {
         const NEVER_CLOSED: &str = "nobody closes these semaphores";
         let frames = Arc::clone(&self.frames).acquire_owned().await.expect(NEVER_CLOSED);
         // A longer frame takes the whole credit, so that it waits until all others are handled.
-        let pieces = bytes.div_ceil(PIECE_BYTES).min(INBOX_BYTES_MAX / PIECE_BYTES);
-        let pieces = u32::try_from(pieces).expect("there are 1,024 pieces");
+        let pieces = bytes.div_ceil(PIECE_BYTES).min(self.pieces_max);
+        let pieces = u32::try_from(pieces).expect("there are some thousand pieces at most");
         let pieces = Arc::clone(&self.pieces).acquire_many_owned(pieces).await.expect(NEVER_CLOSED);
         Credit { _frames: frames, _pieces: pieces }
     }
@@ -49,7 +51,7 @@ mod tests {
 
     #[test]
     fn frames_and_bytes_are_both_bounded_and_given_back() {
-        let inbox = Inbox::new(3);
+        let inbox = Inbox::new(3, INBOX_BYTES_MAX);
         let take = |bytes| inbox.wait_for(bytes).now_or_never();
         let mut held: Vec<_> = (0..3).map(|_| take(10).unwrap()).collect();
         assert!(take(0).is_none());
