@@ -13,7 +13,7 @@ use crate::output;
 use crate::paths::{create_private_directory, replace_file};
 use cairn_core::genesis::Genesis;
 use cairn_core::hash::BlockId;
-use cairn_p2p::{PeerAddress, Roles};
+use cairn_p2p::{Label, PeerAddress, Roles};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,8 @@ const KEPT: &[&str] = &[
 ];
 /// Those of them that are files.
 const FILES: &[&str] = &["api_tls_cert", "api_tls_key", "miner_key", "log_file"];
+/// The longest text about one address.
+const TOLD_BYTES_MAX: usize = 400;
 /// The most networks on this machine that are looked through for one that was joined before.
 const NETWORKS_MAX: usize = 1_000;
 
@@ -190,7 +192,7 @@ fn fetch(target: &Target, directory: Option<PathBuf>, context: &mut Context) -> 
     let found = context.block_on(async {
         let tell = |address: &PeerAddress, failure: Option<&join::Failure>| match failure {
             None => output::note(&format!("asking {address} for the genesis")),
-            Some(failure) => output::warn(&format!("{address}: {failure}")),
+            Some(failure) => output::warn(&format!("{address}: {}", told(failure))),
         };
         join::find(target.identity, &target.addresses, tell).await.map_err(|error| cannot_join(&error))
     })?;
@@ -275,12 +277,17 @@ fn cannot_write(directory: &Path, error: &io::Error) -> CliError {
     }
 }
 
+/// A failure in words of which a part may be whoever answered: none of them reaches a terminal as more than text.
+fn told(failure: &join::Failure) -> Label {
+    Label::new(&failure.to_string(), TOLD_BYTES_MAX)
+}
+
 fn cannot_join(error: &JoinError) -> CliError {
     let JoinError::Nobody { tried } = error else {
         return CliError::failed("no-links", error.to_string()).help("the system gave no room to connect");
     };
     let list: Vec<String> =
-        tried.iter().map(|(address, failure)| format!("  {address}: {failure}")).collect();
+        tried.iter().map(|(address, failure)| format!("  {address}: {}", told(failure))).collect();
     let list = list.join("\n");
     if tried.iter().all(|(_, failure)| failure.is_of_other_network()) {
         let message = format!("another network is there:\n{list}");
@@ -294,4 +301,19 @@ fn cannot_join(error: &JoinError) -> CliError {
     }
     CliError::failed("no-genesis", message)
         .help("ask for another address of the network, or join again later")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_sent_reaches_a_terminal_as_plain_text() {
+        let sent =
+            "[network]\nname = \"\\u001b[2J\"\nsymbol = \"\\u202e\"\n\n[consensus]\nmode = \"\\u001b\"\n";
+        let problems = Genesis::from_toml(sent).unwrap_err();
+        let text = told(&join::Failure::Invalid(problems)).to_string();
+        assert!(text.starts_with("the node sent a genesis that breaks a rule"), "{text}");
+        assert!(text.len() <= TOLD_BYTES_MAX && !text.contains(['\u{1b}', '\u{202e}', '\n']), "{text:?}");
+    }
 }
