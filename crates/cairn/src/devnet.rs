@@ -181,7 +181,7 @@ pub fn run(
         .map_err(|source| DevnetError::Directory { path: std::env::temp_dir(), source })?;
     let directory = temporary.as_ref().map_or(settings.data_directory.as_path(), |it| it.path());
     // A port that is taken is told before anything is made or deleted.
-    for number in 0..settings.nodes.unwrap_or(1) {
+    for number in 0..settings.nodes.unwrap_or(NODES) {
         for address in [api_address(settings, number)?, p2p_address(settings, number)?] {
             if address.port() != 0 {
                 drop(service::bind(address)?);

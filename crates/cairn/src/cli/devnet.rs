@@ -233,19 +233,22 @@ fn cannot_start(error: &DevnetError, settings: &DevnetSettings) -> CliError {
         DevnetError::Directory { .. } => failure("cannot-open").because_of_source(error),
         DevnetError::Store(source) => super::local::cannot_open_store(source, directory),
         DevnetError::Service(source) => {
-            serving::cannot_start(source, directory, &other_ports(settings.port_base))
+            serving::cannot_start(source, directory, &other_ports(settings))
         }
     }
 }
 
 /// How to ask for ports that are free now, above those that were asked for.
-fn other_ports(asked: u16) -> String {
+fn other_ports(settings: &DevnetSettings) -> String {
+    let nodes = u16::try_from(settings.nodes.unwrap_or(devnet::NODES)).unwrap_or(u16::MAX);
     let is_free = |base: &u16| {
-        let ports = [Some(*base), base.checked_add(API_PORT_OFFSET)];
-        ports.into_iter().all(|port| {
+        let offsets = (0..nodes).chain((0..nodes).map(|number| API_PORT_OFFSET.saturating_add(number)));
+        let mut ports = offsets.map(|offset| base.checked_add(offset));
+        ports.all(|port| {
             port.is_some_and(|port| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
         })
     };
+    let asked = settings.port_base;
     let bases = (1..=PORT_BASES_TRIED).map_while(|step| asked.checked_add(step * PORT_BASE_STEP));
     let choose = match bases.into_iter().find(is_free) {
         Some(base) => format!("choose other ports: `cairn devnet --port-base {base}`"),
