@@ -16,10 +16,10 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 /// The longest filter that is read, in bytes.
 const FILTER_BYTES_MAX: usize = 1024;
-/// A module of a library that is heard only from `warn` on, unless a filter names it.
-const QUIET_MODULE: &str = "libp2p_swarm";
-/// The levels at which it would be heard otherwise.
-const LOUD_LEVELS: [&str; 3] = ["info", "debug", "trace"];
+/// What libraries below say of their own matters is heard from these levels on, unless a filter names them.
+const QUIET: &str = "libp2p_swarm=warn,yamux=error";
+/// The levels at which more of it would be heard.
+const LOUD_LEVELS: [&str; 4] = ["warn", "info", "debug", "trace"];
 /// What may stand in a filter without the name of a module.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -176,10 +176,10 @@ fn read_filter(text: &str) -> Result<EnvFilter, LogError> {
             return Err(LogError::UnknownLevel { word: word.into() });
         }
     }
-    // A library below speaks of its own matters where nobody has asked for them.
     let is_loud = |word: &str| LOUD_LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word.trim()));
-    if text.split(',').any(is_loud) && !text.contains(QUIET_MODULE) {
-        return Ok(EnvFilter::try_new(format!("{text},{QUIET_MODULE}=warn"))?);
+    let is_named = ["libp2p_swarm", "yamux"].iter().any(|module| text.contains(module));
+    if text.split(',').any(is_loud) && !is_named {
+        return Ok(EnvFilter::try_new(format!("{text},{QUIET}"))?);
     }
     Ok(EnvFilter::try_new(text)?)
 }
