@@ -318,15 +318,17 @@ fn whatever_a_peer_does_the_node_goes_on_and_so_do_others() {
                 }
             }
             // Addresses where nobody is, names of transactions that nobody has, questions without end.
-            let records: Vec<AddressRecord> = (0..250)
+            let records: Vec<AddressRecord> = (0..250_u8)
                 .map(|at| AddressRecord {
-                    address: SocketAddr::from(([127, number, 1, at as u8], 1)),
+                    address: SocketAddr::from(([127, number, 1, at], 1)),
                     node: None,
                     last_seen_s: u64::MAX,
                     roles: Roles::FULL,
                 })
                 .collect();
-            (0..20).for_each(|_| drop(hostile.network.tell_addresses(hostile.peer.unwrap(), &records)));
+            for _ in 0..20 {
+                let _ = hostile.network.tell_addresses(hostile.peer.unwrap(), &records);
+            }
             for _ in 0..60 {
                 hostile.say(&Message::Announce(leaves(number, 1_000)));
                 hostile.say(&Message::GetHeaders { locator: vec![*genesis.identity()], stop: BlockId::ZERO });
