@@ -167,8 +167,8 @@ impl Hostile {
         let _ = self.network.send(self.peer.unwrap(), frame, Priority::Block);
     }
 
-    /// Waits until the node has had enough.
-    async fn is_sent_away(mut self) {
+    /// Waits until the node has sent it away.
+    async fn leave(mut self) {
         loop {
             if let Event::Left { .. } = self.next().await.expect("a farewell") {
                 break;
@@ -271,16 +271,16 @@ fn whatever_a_peer_does_the_node_goes_on_and_so_do_others() {
         // Bodies that are none, messages that mean nothing, answers that nobody asked for.
         let hostile = Hostile::join(10, &genesis, to).await;
         (0..4).for_each(|_| hostile.send(Frame::new(Tag::new("INV"), vec![0xc1; 100])));
-        hostile.is_sent_away().await;
+        hostile.leave().await;
         let hostile = Hostile::join(11, &genesis, to).await;
         (0..10).for_each(|_| hostile.send(Frame::new(Tag::new("XYZ"), vec![1, 2, 3])));
-        hostile.is_sent_away().await;
+        hostile.leave().await;
         let hostile = Hostile::join(12, &genesis, to).await;
         for number in 0..10 {
             hostile
                 .say(&Message::BlockTransactions { block: BlockId([number; 32]), transactions: Vec::new() });
         }
-        hostile.is_sent_away().await;
+        hostile.leave().await;
     });
     honest.relay("malformed, unknown and unasked messages");
 
@@ -300,7 +300,7 @@ fn whatever_a_peer_does_the_node_goes_on_and_so_do_others() {
         header.header.parent = *genesis.identity();
         header.header.height = cairn_core::numbers::Height(1);
         hostile.say(&Message::Headers(vec![header]));
-        hostile.is_sent_away().await;
+        hostile.leave().await;
     });
     honest.relay("a forged transaction and a header without work");
 
