@@ -26,6 +26,7 @@ mod book;
 mod bulk;
 mod certificate;
 mod chance;
+mod eviction;
 mod frame;
 pub mod fuzz;
 mod kept;
@@ -47,6 +48,7 @@ pub use address::{
 pub use book::{ANCHORS_MAX, AddressBook, BOOK_ENTRIES_MAX, Candidate, InUse};
 pub use bulk::{AnswerGone, AnswerStream, BulkError};
 pub use chance::Chance;
+pub use eviction::choose_victim;
 pub use frame::{
     BULK_BODY_BYTES_MAX, Frame, FrameError, HEAD_BYTES, Head, PEER_BODY_BYTES_MAX, Place, Rate, StreamKind,
     Tag, TagError, TagRule, Tags, decode as decode_frame,

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 pub(crate) fn no_block_by_itself(status: &Status) -> Option<&'static str> {
     match status.mining {
         // Another node may make them.
-        _ if status.peers > 0 => None,
+        MiningView { producer: None, .. } if status.peers > 0 => None,
         MiningView { producer: None, .. } => Some(
             "this node makes no blocks and knows no other: `cairn peers add HOST:PORT`, or start it again with `cairn node --role miner --producer …`",
         ),

@@ -3,8 +3,8 @@
 use super::Links;
 use crate::paths::replace_file;
 use cairn_p2p::{
-    AddressBook, AddressRecord, Bye, ByeCode, Clock, DialFailure, LinkView, Outbound, PeerAddress, PeerInfo,
-    PeerNumber, Purpose, Roles,
+    AddressBook, AddressRecord, Bye, ByeCode, Clock, DialFailure, Direction, Limits, LinkView, Outbound,
+    PeerAddress, PeerInfo, PeerNumber, Purpose, Roles, choose_victim,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +21,10 @@ const FILE: &str = "addresses";
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How often it is looked whom to dial.
 const LOOK_TIME: Duration = Duration::from_millis(500);
+/// How many places for nodes that dial this one are kept free.
+const PLACES_FREE: usize = 4;
+/// The time between two links that are ended to keep places free.
+const EVICTION_TIME: Duration = Duration::from_secs(10);
 /// How often the book is saved, beside at the end.
 const SAVE_TIME: Duration = Duration::from_secs(15 * 60);
 /// A tip is stale after so many intervals without a block, and not before the time below. Of blocks that
@@ -178,12 +182,18 @@ impl Dialer {
 impl Links {
     /// Dials whom there should be a link to, until the network stops.
     pub(super) async fn keep_dialling(self) {
-        let mut saved = Instant::now();
+        let (mut saved, mut evicted, secret) = (Instant::now(), Instant::now(), draw());
         loop {
             let mut peers = self.0.network.peers();
             if saved.elapsed() >= SAVE_TIME {
                 saved = Instant::now();
                 tokio::task::block_in_place(|| self.0.dialer.save(&peers));
+            }
+            if is_crowded(&peers) && evicted.elapsed() >= EVICTION_TIME {
+                evicted = Instant::now();
+                if let Some(victim) = choose_victim(&peers, secret) {
+                    self.end_link(victim, "others need a place");
+                }
             }
             // A tracker is no neighbour: beside it, as many others are sought as without.
             peers.retain(|peer| peer.hello.roles != Roles::TRACKER);
@@ -221,6 +231,12 @@ impl Links {
         let limit = interval.saturating_mul(u32::try_from(STALE_INTERVALS).unwrap_or(u32::MAX));
         self.0.last_block().elapsed() > limit.max(STALE_TIME_MIN)
     }
+}
+
+/// Whether nearly all places for nodes that dial this one are taken.
+fn is_crowded(peers: &[PeerInfo]) -> bool {
+    let inbound = peers.iter().filter(|peer| peer.direction == Direction::Inbound).count();
+    inbound + PLACES_FREE > Limits::default().inbound_max
 }
 
 fn views_of(peers: &[PeerInfo]) -> Vec<LinkView> {
