@@ -49,7 +49,7 @@ fn choose(mut left: Vec<Candidate>, secret: [u8; 16]) -> Option<PeerNumber> {
     left.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.number.cmp(&b.number)));
     keep_first(&mut left, USEFUL_KEPT);
     left.sort_by_key(|it| (it.since_ms, it.number));
-    let half = left.len() / 2;
+    let half = left.len().div_ceil(2);
     keep_first(&mut left, half);
     let mut counts: BTreeMap<AddressGroup, usize> = BTreeMap::new();
     for candidate in &left {
