@@ -193,6 +193,8 @@ pub enum PeerEffect {
     Cancel(AskId),
     /// It did what it should not.
     Strike(Offence),
+    /// It was the first to give something that the node has taken: a block, or transactions.
+    Praise,
 }
 
 /// What a peer should not do, the mildest first.
@@ -437,6 +439,9 @@ impl Node {
         }
         let leaves: Vec<LeafHash> = good.iter().map(CheckedTransaction::leaf).collect();
         let verdicts = self.admit(now, good.into_iter().map(Ok).collect(), store)?;
+        if verdicts.iter().any(|verdict| matches!(verdict, Ok(Submitted::Pending { .. }))) {
+            self.tell_peer(peer, PeerEffect::Praise);
+        }
         for (leaf, verdict) in leaves.into_iter().zip(verdicts) {
             // It breaks a rule of this moment, so the peer may be right by its own tip and its own limits.
             match verdict {
@@ -606,7 +611,10 @@ impl Node {
                 let id = block.id();
                 match self.import(now, block, store)? {
                     Ok(Imported::Unconnected { .. } | Imported::Held { .. }) => {}
-                    Ok(_) => parents.push(id),
+                    Ok(_) => {
+                        self.tell_peer(peer, PeerEffect::Praise);
+                        parents.push(id);
+                    }
                     Err(BlockRefusal::DiskFull) => self.sync.pause(now),
                     Err(refusal) => {
                         if matches!(refusal, BlockRefusal::Invalid { .. }) {

@@ -11,6 +11,8 @@ use std::net::IpAddr;
 
 /// Strikes that lead to a ban.
 pub const STRIKES_MAX: f64 = 100.0;
+/// So much less is as good: what decays between the first and the last strike of a moment must not save.
+const STRIKES_SPARED: f64 = 0.5;
 /// How long a node is banned, in milliseconds.
 pub const NODE_BAN_MS: u64 = 24 * HOUR_MS;
 /// How long an address is banned, in milliseconds: another may have it soon.
@@ -122,10 +124,10 @@ impl Book {
             add_strikes(&mut self.addresses, host, strikes / 2.0, now_ms)
         };
         let mut bans = Vec::new();
-        if of_node >= STRIKES_MAX {
+        if is_enough(of_node) {
             bans.push(Ban { who: Banned::Node(node), until_ms: now_ms.saturating_add(NODE_BAN_MS) });
         }
-        if of_address > 0.0 && (of_node >= STRIKES_MAX || of_address >= STRIKES_MAX) {
+        if of_address > 0.0 && (is_enough(of_node) || is_enough(of_address)) {
             bans.push(Ban { who: Banned::Address(host), until_ms: now_ms.saturating_add(ADDRESS_BAN_MS) });
         }
         for ban in &bans {
@@ -185,6 +187,11 @@ impl Book {
     fn ban_of(&self, who: Banned, now_ms: u64) -> Option<u64> {
         self.bans.get(&who).copied().filter(|until| *until > now_ms)
     }
+}
+
+/// Whether so many strikes lead to a ban.
+fn is_enough(strikes: f64) -> bool {
+    strikes >= STRIKES_MAX - STRIKES_SPARED
 }
 
 /// The strikes of `who` after adding some.
@@ -247,6 +254,15 @@ mod tests {
         assert_eq!(book.score(node(1), NOW).round(), -98.0);
         assert_eq!(book.score(node(1), NOW + 3_600_000).round(), -49.0);
         assert_eq!(book.strike(node(1), ip("192.0.2.1"), Offence::RateLimit, NOW).len(), 2);
+    }
+
+    #[test]
+    fn what_decays_within_a_moment_saves_nobody() {
+        let mut book = Book::default();
+        let strike =
+            |book: &mut Book, ms| book.strike(node(1), ip("192.0.2.1"), Offence::UnknownTag, NOW + ms);
+        assert!((0..4).all(|at| strike(&mut book, at * 500).is_empty()));
+        assert_eq!(strike(&mut book, 2_000).len(), 2);
     }
 
     #[test]

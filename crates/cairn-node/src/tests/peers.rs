@@ -49,6 +49,8 @@ struct World {
     /// What crossed each link in frames, by tag.
     bytes: BTreeMap<(usize, usize, &'static str), usize>,
     strikes: Vec<(usize, usize, Offence)>,
+    /// Who praised whom.
+    praises: Vec<(usize, usize)>,
 }
 
 impl World {
@@ -67,6 +69,7 @@ impl World {
             sent: 0,
             bytes: BTreeMap::new(),
             strikes: Vec::new(),
+            praises: Vec::new(),
         }
     }
 
@@ -123,6 +126,7 @@ impl World {
                         || !matches!(&it.input, PeerInput::Body { ask: found, .. } | PeerInput::AskEnded { ask: found, .. } if *found == ask)
                 }),
                 PeerEffect::Strike(offence) => self.strikes.push((at, other, offence)),
+                PeerEffect::Praise => self.praises.push((at, other)),
             }
         }
     }
@@ -277,9 +281,15 @@ fn a_transaction_crosses_a_chain_of_nodes_and_its_block_comes_back_in_short() {
     }
     world.run_ms(3_000);
     assert_eq!((0..4).map(|at| world.waiting(at)).collect::<Vec<_>>(), [50; 4]);
+    // Each was given the transactions by the one before it, and knows whom to thank.
+    world.praises.dedup();
+    assert!((1..4).all(|at| world.praises.contains(&(at, at - 1))), "{:?}", world.praises);
+    assert!(world.praises.iter().all(|(at, by)| *at == by + 1), "{:?}", world.praises);
+    world.praises.clear();
     world.mine(3, 1);
     world.run_ms(3_000);
     world.assert_one_tip();
+    assert!((0..3).all(|at| world.praises.contains(&(at, at + 1))), "{:?}", world.praises);
     assert_eq!((0..4).map(|at| world.waiting(at)).collect::<Vec<_>>(), [0; 4]);
     // The block came in short, and nothing of it was missing.
     assert!(world.received(0, "CMP") > 0);

@@ -79,6 +79,14 @@ pub struct Figures {
     pub sealer_threads: u64,
     /// Hashes a second that they tried.
     pub hash_rate: u64,
+    /// Connected nodes.
+    pub peers: u64,
+    /// Those of them that this node dialled.
+    pub peers_outbound: u64,
+    /// Addresses of nodes that are known.
+    pub addresses: u64,
+    /// How many blocks the best known chain is ahead of the tip.
+    pub sync_behind: u64,
 }
 
 /// All figures of a node.
@@ -93,7 +101,7 @@ type Source = fn(&Figures) -> u64;
 /// Name, meaning and source of a figure.
 type Row = (&'static str, &'static str, Source);
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 17] = [
     ("height", "Height of the tip", |figures| figures.height),
     ("mempool_transactions", "Transactions that wait for a block", |figures| figures.mempool_transactions),
     ("mempool_bytes", "Canonical bytes of the transactions that wait", |figures| figures.mempool_bytes),
@@ -111,6 +119,10 @@ const ROWS: [Row; 13] = [
     ("hash_rate", "Hashes a second tried in the search for work, over the last ten seconds", |figures| {
         figures.hash_rate
     }),
+    ("peers", "Connected nodes", |figures| figures.peers),
+    ("peers_outbound", "Connected nodes that this one dialled", |figures| figures.peers_outbound),
+    ("addresses", "Addresses of nodes that are known", |figures| figures.addresses),
+    ("sync_behind", "Blocks of the best known chain above the tip", |figures| figures.sync_behind),
 ];
 
 impl Metrics {

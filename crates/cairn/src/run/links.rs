@@ -295,6 +295,7 @@ impl Links {
                 }
             }
             PeerEffect::Strike(offence) => self.0.network.strike(number, to_strike(offence)),
+            PeerEffect::Praise => self.0.network.praise(number),
         }
     }
 

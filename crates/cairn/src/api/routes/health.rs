@@ -6,11 +6,13 @@ use crate::api::errors::ApiError;
 use crate::api::metrics::Figures;
 use crate::api::render::count;
 use crate::api::views::{ErrorBody, Health, Readiness};
+use crate::run::links::Links;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use cairn_node::Node;
+use cairn_p2p::Direction;
 use cairn_store::ledger::Ledger;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,12 +54,17 @@ pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<impl 
     let figures = api.node.ask(look).await?;
     let events = api.node.events();
     let hashing = api.node.hashing();
+    let peers = api.node.links().map(Links::peers).unwrap_or_default();
+    let outbound = peers.iter().filter(|peer| peer.direction == Direction::Outbound).count();
     let figures = Figures {
         disk_full: api.node.is_disk_full(),
         event_id: events.newest(),
         subscribers: count(events.subscribers()),
         sealer_threads: hashing.threads.into(),
         hash_rate: hashing.rate,
+        peers: count(peers.len()),
+        peers_outbound: count(outbound),
+        addresses: api.node.links().map_or(0, |links| count(links.known_addresses().0)),
         ..figures
     };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -65,7 +72,7 @@ pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Result<impl 
 }
 
 fn look(node: &Node, ledger: &Ledger) -> Figures {
-    let (mempool, state) = (node.mempool_status(), node.state_status());
+    let (mempool, state, sync) = (node.mempool_status(), node.state_status(), node.sync_status());
     Figures {
         height: node.tip().header.height.0,
         mempool_transactions: count(mempool.transactions),
@@ -75,6 +82,7 @@ fn look(node: &Node, ledger: &Ledger) -> Figures {
         side_blocks: count(state.side_blocks),
         held_blocks: count(state.held_blocks),
         mempool_log_bytes: ledger.mempool_bytes(),
+        sync_behind: sync.target.0.saturating_sub(sync.height.0),
         ..Figures::default()
     }
 }
