@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// The time between two news about a node that catches up.
 const SYNC_NEWS_TIME: Duration = Duration::from_secs(1);
+/// A node that has so few blocks to take has not fallen behind.
+const NEXT_BLOCKS_MAX: u64 = 2;
 /// The most ids of blocks that one event names.
 const IDS_MAX: usize = 1_000;
 
@@ -83,11 +85,15 @@ pub(super) struct SyncNews {
 impl SyncNews {
     /// What is to be told of how far the node is now.
     pub(super) fn look(&mut self, status: SyncStatus, now: Instant) -> Option<EventView> {
-        let is_synced = matches!(status.state, SyncState::Alone | SyncState::Following);
-        // Whether there are peers is other news.
-        let state = if is_synced { SyncState::Following } else { status.state };
         // A node begins with what it has.
         let (told, at) = self.told.unwrap_or((SyncState::Following, now));
+        let is_idle = matches!(status.state, SyncState::Alone | SyncState::Following);
+        // A new block now and then is no catching up.
+        let is_next = told == SyncState::Following
+            && status.target.0.saturating_sub(status.height.0) <= NEXT_BLOCKS_MAX;
+        // Whether there are peers is other news.
+        let is_synced = is_idle || is_next;
+        let state = if is_synced { SyncState::Following } else { status.state };
         if told == state && (is_synced || now.duration_since(at) < SYNC_NEWS_TIME) {
             return None;
         }
@@ -140,5 +146,8 @@ mod tests {
         assert_eq!(look(SyncState::Blocks, 3, 1_002), told("blocks", 3));
         assert_eq!(look(SyncState::Following, 9, 1_003), told("synced", 9));
         assert_eq!(look(SyncState::Following, 10, 9_000), None);
+        // The next block is on its way, as always.
+        assert_eq!(look(SyncState::Blocks, 8, 9_001), None);
+        assert_eq!(look(SyncState::Following, 9, 9_002), None);
     }
 }
