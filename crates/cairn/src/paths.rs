@@ -5,6 +5,7 @@
 
 use crate::failure::CliError;
 use etcetera::base_strategy::{BaseStrategy as _, Xdg};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Write as _};
@@ -120,6 +121,37 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match path.parent() {
         Some(directory) => fs::File::open(directory)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+/// A small file of JSON that was kept for this start; the default where there is none.
+///
+/// One that cannot be read, has more than `bytes_max` bytes or is not `good` says nothing: it is put aside
+/// with a warning, and the program begins without.
+pub(crate) fn read_kept<T: DeserializeOwned + Default>(
+    path: &Path,
+    bytes_max: u64,
+    good: impl FnOnce(&T) -> bool,
+) -> T {
+    let invalid = |told: String| io::Error::new(io::ErrorKind::InvalidData, told);
+    let read = || {
+        let length = fs::metadata(path)?.len();
+        if length > bytes_max {
+            return Err(invalid(format!("{length} bytes are too many")));
+        }
+        let kept: T = serde_json::from_slice(&fs::read(path)?)?;
+        if good(&kept) { Ok(kept) } else { Err(invalid("another release wrote it".to_owned())) }
+    };
+    match read() {
+        Ok(kept) => kept,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => T::default(),
+        Err(error) => {
+            tracing::warn!(file = %path.display(), %error, "what was kept cannot be read: put aside");
+            if let Err(error) = fs::rename(path, path.with_extension("damaged")) {
+                tracing::warn!(file = %path.display(), %error, "it stays where it is");
+            }
+            T::default()
+        }
     }
 }
 

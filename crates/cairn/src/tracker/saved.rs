@@ -1,11 +1,10 @@
 //! What a tracker remembers over a restart: the nodes that it has reached, and who is banned.
 
 use super::registry::Entry;
-use crate::paths::replace_file;
+use crate::paths::{read_kept, replace_file};
 use crate::run::links::Who;
 use cairn_p2p::{Ban, Roles};
 use serde::{Deserialize, Serialize};
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -51,18 +50,10 @@ struct SavedBan {
 /// What an earlier run has left. A file that cannot be read says nothing: it is put aside with a warning, and
 /// the tracker begins without.
 pub(super) fn load(path: &Path) -> Memory {
-    match read(path) {
-        Ok(saved) => Memory {
-            nodes: saved.nodes.into_iter().filter_map(to_entry).collect(),
-            bans: saved.bans.iter().filter_map(to_ban).collect(),
-        },
-        Err(error) => {
-            tracing::warn!(file = %path.display(), %error, "what the tracker knew cannot be read: put aside");
-            if let Err(error) = std::fs::rename(path, path.with_extension("damaged")) {
-                tracing::warn!(file = %path.display(), %error, "it stays where it is");
-            }
-            Memory::default()
-        }
+    let saved: Saved = read_kept(path, FILE_BYTES_MAX, |saved: &Saved| saved.format == FORMAT);
+    Memory {
+        nodes: saved.nodes.into_iter().filter_map(to_entry).collect(),
+        bans: saved.bans.iter().filter_map(to_ban).collect(),
     }
 }
 
@@ -99,22 +90,6 @@ fn to_entry(saved: SavedNode) -> Option<(SocketAddr, Entry)> {
 
 fn to_ban(saved: &SavedBan) -> Option<Ban> {
     Some(Ban { who: saved.who.parse::<Who>().ok()?.0, until_ms: saved.until_ms })
-}
-
-fn read(path: &Path) -> io::Result<Saved> {
-    let length = match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
-        found => found?.len(),
-    };
-    if length > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{length} bytes are too many")));
-    }
-    let saved: Saved = serde_json::from_slice(&std::fs::read(path)?)?;
-    if saved.format != FORMAT {
-        let told = format!("format {} is not {FORMAT}", saved.format);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, told));
-    }
-    Ok(saved)
 }
 
 #[cfg(test)]

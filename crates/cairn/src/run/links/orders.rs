@@ -1,11 +1,10 @@
 //! What an operator has said about peers while the node ran, and who is banned: kept in a file, so that both
 //! outlive the program.
 
-use crate::paths::replace_file;
+use crate::paths::{read_kept, replace_file};
 use cairn_p2p::{AddressHost, Ban, Banned, PeerAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -73,14 +72,7 @@ impl Orders {
     /// put aside with a warning, and the node begins without.
     pub(super) fn load(directory: &Path) -> (Self, Vec<Ban>) {
         let path = directory.join(FILE);
-        let saved = read(&path).unwrap_or_else(|error| {
-            let aside = path.with_extension("damaged");
-            tracing::warn!(file = %path.display(), %error, "peers and bans cannot be read: put aside");
-            if let Err(error) = std::fs::rename(&path, &aside) {
-                tracing::warn!(file = %path.display(), %error, "it stays where it is");
-            }
-            Saved::default()
-        });
+        let saved: Saved = read_kept(&path, FILE_BYTES_MAX, |saved: &Saved| saved.format == FORMAT);
         let added = saved.peers.iter().filter_map(|peer| peer.parse().ok()).collect();
         let to_ban =
             |ban: &SavedBan| Some(Ban { who: ban.who.parse::<Who>().ok()?.0, until_ms: ban.until_ms });
@@ -120,22 +112,6 @@ impl Orders {
         // Nothing under the lock can panic halfway through a change.
         self.added.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn read(path: &Path) -> io::Result<Saved> {
-    let length = match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
-        found => found?.len(),
-    };
-    if length > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{length} bytes are too many")));
-    }
-    let saved: Saved = serde_json::from_slice(&std::fs::read(path)?)?;
-    if saved.format != FORMAT {
-        let told = format!("format {} is not {FORMAT}", saved.format);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, told));
-    }
-    Ok(saved)
 }
 
 #[cfg(test)]
