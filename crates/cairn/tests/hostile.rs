@@ -341,6 +341,27 @@ fn whatever_a_peer_does_the_node_goes_on_and_so_do_others() {
     });
     honest.relay("claims, poison and floods");
 
+    // Whom the operator has named is not banned for what it does.
+    let named = runtime.block_on(Hostile::start(50, identity));
+    let address = named.network.listening()[0].to_string();
+    let bans = honest.node.read("/v1/peers/bans");
+    honest.node.command("/v1/peers", &json!({ "add": address }));
+    runtime.block_on(async {
+        let mut named = named;
+        while named.peer.is_none() {
+            if let Some(Event::Joined { peer, .. }) = named.next().await {
+                named.peer = Some(peer);
+            }
+        }
+        (0..4).for_each(|_| named.send(Frame::new(Tag::new("INV"), vec![0xc1; 100])));
+        // The answer shows that all before it was heard.
+        named.say(&Message::GetHeaders { locator: vec![*genesis.identity()], stop: BlockId::ZERO });
+        named.hears("HDR").await;
+    });
+    assert_eq!(honest.node.read("/v1/peers/bans"), bans);
+    honest.node.command("/v1/peers", &json!({ "remove": address }));
+    honest.relay("a named node that means harm");
+
     // The chain goes on beside all of them, which are still there or were sent away.
     honest.node.command("/v1/mine", &json!({ "blocks": 3 }));
     honest.other.wait("/v1/status", |status| status["height"] == json!(3));

@@ -214,7 +214,10 @@ impl Links {
         }
         let peers = self.0.network.peers();
         let meant = peers.iter().filter(|peer| peer.dialled.as_ref() == Some(address));
-        meant.for_each(|peer| self.send_away(peer.number));
+        for peer in meant {
+            self.0.network.set_trusted(peer.node, false);
+            self.send_away(peer.number);
+        }
         was_kept
     }
 

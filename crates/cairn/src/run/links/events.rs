@@ -80,8 +80,11 @@ impl Links {
             %peer, node = %info.node, remote = %info.remote, name = %info.hello.name, is_outbound,
             height = info.hello.height, "peer joined"
         );
-        if self.0.dialer.note_joined(info) == Some(Purpose::Feeler) {
-            return self.end_link(peer, "only to see whether a node is there");
+        match self.0.dialer.note_joined(info) {
+            Some(Purpose::Feeler) => return self.end_link(peer, "only to see whether a node is there"),
+            // Whom the operator has named is not banned for what it does.
+            Some(Purpose::Named) => self.0.network.set_trusted(info.node, true),
+            Some(Purpose::Sought) | None => {}
         }
         if let Some(address) = &info.dialled {
             self.0.trackers.note_joined(address, peer);
