@@ -5,7 +5,7 @@
 //! [`Store::sync`] has returned, because only then does it survive a power cut.
 
 use crate::account::AccountIndex;
-use crate::block::{CheckedBlock, Header, Seal, SealedHeader};
+use crate::block::{CheckedBlock, Header, Seal};
 use crate::consensus::Parent;
 use crate::hash::{BlockId, TransactionId};
 use crate::history::HistoryNode;
@@ -51,21 +51,6 @@ pub trait Store {
     ///
     /// [`StoreError::Failed`] if it cannot be read.
     fn header(&self, height: Height) -> Result<Option<(BlockId, Header)>, StoreError>;
-
-    /// The headers of the chain from `first` on with their seals, ascending: `limit` of them, fewer
-    /// where the chain ends before.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Failed`] if they cannot be read.
-    fn sealed_headers(&self, first: Height, limit: usize) -> Result<Vec<SealedHeader>, StoreError>;
-
-    /// The height of a block of the chain; none if the block is not on the chain.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Failed`] if it cannot be read.
-    fn height_of(&self, id: &BlockId) -> Result<Option<Height>, StoreError>;
 
     /// Appends transactions to the log of the mempool.
     ///

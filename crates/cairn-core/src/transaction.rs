@@ -339,6 +339,11 @@ impl IdentifiedTransaction {
         self.id
     }
 
+    /// The transaction.
+    pub const fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
     /// Its leaf in the transaction tree.
     pub const fn leaf(&self) -> LeafHash {
         self.leaf

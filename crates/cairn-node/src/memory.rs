@@ -3,10 +3,10 @@
 //! It can be told that the disk is full or broken, and it can be opened again as after a crash.
 
 use cairn_core::account::Account;
-use cairn_core::block::{CheckedBlock, Header, Seal, SealedBlock, SealedHeader, decode_block};
+use cairn_core::block::{CheckedBlock, Header, SealedBlock, SealedHeader, decode_block};
 use cairn_core::consensus::{Consensus, Parent};
 use cairn_core::hash::{BlockId, StatePath};
-use cairn_core::numbers::{Height, WorkNonce};
+use cairn_core::numbers::Height;
 use cairn_core::state::{State, Undo};
 use cairn_core::store::{Advance, Loaded, Store, StoreError};
 use cairn_core::transaction::CheckedTransaction;
@@ -65,6 +65,28 @@ impl MemoryStore {
             forgotten: BTreeSet::new(),
             syncs: 0,
         }
+    }
+
+    /// The headers of the chain above the first block of a locator that is on it, above block 0 if none is:
+    /// up to `stop` if that is among them, at most `limit`. What a shell answers a peer from its own store.
+    pub fn headers_after(
+        &self,
+        locator: &[BlockId],
+        stop: Option<&BlockId>,
+        limit: usize,
+    ) -> Vec<SealedHeader> {
+        let place_of = |id| self.chain.iter().position(|(found, _)| found == id);
+        let fork = locator.iter().find_map(place_of).unwrap_or(0);
+        let above = self.chain.iter().skip(fork + 1).take(limit);
+        let sealed = above.map_while(|(id, _)| {
+            let SealedBlock { header, seal, .. } = decode_block(&self.blocks.get(id)?.1).ok()?;
+            Some(SealedHeader { header, seal })
+        });
+        let mut headers: Vec<SealedHeader> = sealed.collect();
+        // The id of a header stands in the next one.
+        let place = headers.iter().position(|header| stop == Some(&header.header.parent));
+        headers.truncate(place.unwrap_or(usize::MAX));
+        headers
     }
 
     /// Makes the store fail from now on, or work again.
@@ -185,26 +207,6 @@ impl Store for MemoryStore {
         self.check_readable()?;
         let place = usize::try_from(height.0).unwrap_or(usize::MAX);
         Ok(self.chain.get(place).cloned())
-    }
-
-    fn sealed_headers(&self, first: Height, limit: usize) -> Result<Vec<SealedHeader>, StoreError> {
-        self.check_readable()?;
-        let place = usize::try_from(first.0).unwrap_or(usize::MAX);
-        let sealed = self.chain.iter().skip(place).take(limit).map_while(|(id, header)| {
-            // Block 0 is not in the log; its nonce is 0.
-            let Some((_, bytes)) = self.blocks.get(id) else {
-                let seal = Seal::Work { nonce: WorkNonce(0) };
-                return Some(SealedHeader { header: header.clone(), seal });
-            };
-            let SealedBlock { header, seal, .. } = decode_block(bytes).ok()?;
-            Some(SealedHeader { header, seal })
-        });
-        Ok(sealed.collect())
-    }
-
-    fn height_of(&self, id: &BlockId) -> Result<Option<Height>, StoreError> {
-        self.check_readable()?;
-        Ok(self.chain.iter().find(|(found, _)| found == id).map(|(_, header)| header.height))
     }
 
     fn keep_transactions(&mut self, transactions: &[&CheckedTransaction]) -> Result<(), StoreError> {

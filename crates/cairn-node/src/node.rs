@@ -17,6 +17,9 @@ use cairn_core::transaction::{CheckedTransaction, TransactionError};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+/// Transactions of blocks this far below the best known chain are announced by nobody any more.
+const NEAR_BLOCKS: u64 = 100;
+
 /// One node: the chain it follows, what waits, what it makes. See the [crate](crate) for the contract.
 #[derive(Debug)]
 pub struct Node {
@@ -336,7 +339,10 @@ impl Node {
                 connected: change.connected_ids,
             });
         }
-        let confirmed = change.connected.iter().flat_map(|(block, _)| block.transactions());
+        let status = self.sync_status();
+        let is_near = status.target.0.saturating_sub(status.height.0) <= NEAR_BLOCKS;
+        let confirmed =
+            change.connected.iter().filter(|_| is_near).flat_map(|(block, _)| block.transactions());
         self.relay.follow(confirmed.map(CheckedTransaction::leaf));
         let blocks: Vec<Arc<CheckedBlock>> =
             change.connected.iter().map(|(block, _)| Arc::clone(block)).collect();

@@ -130,43 +130,50 @@ pub enum Question {
 pub enum Received {
     /// The node takes it.
     Input(PeerInput),
+    /// The node takes them once [`check_headers`] has looked at each by itself, which takes a while.
+    Headers(Vec<SealedHeader>),
     /// The shell answers it.
     Question(Question),
     /// It has no place on this stream.
     Misplaced,
 }
 
-/// Says who takes a message of the stream between peers, and checks what can be checked by itself.
-///
-/// # Errors
-///
-/// HDR and SEA rules, for the first header that breaks one.
-pub fn receive(message: Message, consensus: &Consensus) -> Result<Received, HeaderError> {
+/// Says who takes a message of the stream between peers.
+pub fn receive(message: Message) -> Received {
     let input = match message {
         Message::Announce(leaves) => PeerInput::Announced(leaves),
         Message::GetTransactions(leaves) => PeerInput::AskedFor(leaves),
         Message::NotFound(leaves) => PeerInput::NotFound(leaves),
         Message::Transactions(transactions) => PeerInput::Transactions(transactions),
-        Message::Headers(headers) => {
-            let headers = headers.into_iter().map(|header| header.check(consensus));
-            PeerInput::Headers(headers.collect::<Result<_, _>>()?)
-        }
+        Message::Headers(headers) => return Received::Headers(headers),
         Message::Compact(block) => PeerInput::Compact(block),
         Message::BlockTransactions { block, transactions } => {
             PeerInput::BlockTransactions { block, transactions }
         }
         Message::GetHeaders { locator, stop } => {
-            return Ok(Received::Question(Question::Headers { locator, stop }));
+            return Received::Question(Question::Headers { locator, stop });
         }
-        Message::GetCompact(block) => return Ok(Received::Question(Question::Compact(block))),
+        Message::GetCompact(block) => return Received::Question(Question::Compact(block)),
         Message::GetBlockTransactions { block, places } => {
-            return Ok(Received::Question(Question::BlockTransactions { block, places }));
+            return Received::Question(Question::BlockTransactions { block, places });
         }
         Message::GetBlocks(_) | Message::Block(_) | Message::GetGenesis(_) | Message::Genesis(_) => {
-            return Ok(Received::Misplaced);
+            return Received::Misplaced;
         }
     };
-    Ok(Received::Input(input))
+    Received::Input(input)
+}
+
+/// Checks what headers of a peer show by themselves: their form, their seals and the work in them.
+///
+/// # Errors
+///
+/// HDR and SEA rules, for the first header that breaks one.
+pub fn check_headers(
+    headers: Vec<SealedHeader>,
+    consensus: &Consensus,
+) -> Result<Vec<CheckedHeader>, HeaderError> {
+    headers.into_iter().map(|header| header.check(consensus)).collect()
 }
 
 /// What a node asks of the shell about a peer.

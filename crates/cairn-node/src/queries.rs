@@ -1,12 +1,12 @@
 //! What a node can tell about itself. All of it is of one moment: between two inputs nothing changes.
 
-use crate::chain::{BestHeader, Branch, HEADERS_MESSAGE_MAX};
+use crate::chain::{BestHeader, Branch};
 use crate::mempool::{Ticket, Waits};
 use crate::node::{Node, view_of};
 use crate::producer::MiningStatus;
 use cairn_core::account::{Account, AccountIndex};
 use cairn_core::address::Address;
-use cairn_core::block::{Header, SealedHeader};
+use cairn_core::block::Header;
 use cairn_core::consensus::Consensus;
 use cairn_core::hash::{BlockId, TransactionId};
 use cairn_core::numbers::{Amount, FeeRate, Height, Nonce, Timestamp};
@@ -173,28 +173,6 @@ impl Node {
     /// [`StoreError::Failed`] if the store cannot be read.
     pub fn locator(&self, store: &dyn Store) -> Result<Vec<BlockId>, StoreError> {
         self.chain.locator(store)
-    }
-
-    /// The headers of the chain above the first block of a locator that is on it, above block 0 if none
-    /// is: up to `stop` if that is among them, and at most `limit` and
-    /// [`HEADERS_MESSAGE_MAX`].
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Failed`] if the store cannot be read.
-    pub fn headers_after(
-        &self,
-        locator: &[BlockId],
-        stop: Option<&BlockId>,
-        limit: usize,
-        store: &dyn Store,
-    ) -> Result<Vec<SealedHeader>, StoreError> {
-        let fork = self.chain.find_fork(locator, store)?;
-        let mut headers = store.sealed_headers(fork.next(), limit.min(HEADERS_MESSAGE_MAX))?;
-        // The id of a header stands in the next one.
-        let place = headers.iter().position(|header| stop == Some(&header.header.parent));
-        headers.truncate(place.unwrap_or(usize::MAX));
-        Ok(headers)
     }
 
     /// Where an account stands in the order in which accounts were created, and what it is after the

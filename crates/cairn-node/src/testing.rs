@@ -404,7 +404,8 @@ impl Bench {
     /// The headers of the chain above a height, as a peer would check them.
     pub(crate) fn headers_above(&self, height: u64) -> Vec<CheckedHeader> {
         use cairn_core::store::Store as _;
-        let sealed = self.store.sealed_headers(Height(height + 1), usize::MAX).unwrap();
+        let (id, _) = self.store.header(Height(height)).unwrap().unwrap();
+        let sealed = self.store.headers_after(&[id], None, usize::MAX);
         sealed.into_iter().map(|header| header.check(&self.network.consensus).unwrap()).collect()
     }
 

@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
-use cairn_core::block::{CheckedBlock, HEADER_BYTES, Header, SealedHeader};
-use cairn_core::codec::{Encode as _, decode_exact};
+use cairn_core::block::{CheckedBlock, Header, SealedHeader};
+use cairn_core::codec::Encode as _;
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::Height;
 use cairn_core::state::{State, Undo};
@@ -388,33 +388,6 @@ impl Store for Ledger {
         }
         let row = self.shared.read(|transaction| tables::header(transaction, height)).map_err(failure)?;
         Ok(Some((row.id, row.header)))
-    }
-
-    fn sealed_headers(&self, first: Height, limit: usize) -> Result<Vec<SealedHeader>, Failure> {
-        let Some(more) = limit.checked_sub(1).and_then(|more| u64::try_from(more).ok()) else {
-            return Ok(Vec::new());
-        };
-        let last = Height(first.0.saturating_add(more)).min(self.overlay.tip());
-        // What the database holds, then what it lacks.
-        let stored_last = last.min(self.overlay.valid());
-        let mut rows = Vec::new();
-        if first <= stored_last {
-            rows = self
-                .shared
-                .read(|transaction| tables::headers(transaction, first, stored_last))
-                .map_err(failure)?;
-        }
-        let recent = (first.max(stored_last.next()).0..=last.0).map(Height);
-        rows.extend(recent.filter_map(|height| self.overlay.get(height)).map(|recent| HeaderRow::of(recent)));
-        Ok(rows.into_iter().map(HeaderRow::into_sealed_header).collect())
-    }
-
-    fn height_of(&self, id: &BlockId) -> Result<Option<Height>, Failure> {
-        let Some(bytes) = self.block(id)? else { return Ok(None) };
-        let header: Option<Header> = bytes.get(..HEADER_BYTES).and_then(|bytes| decode_exact(bytes).ok());
-        let height = header.ok_or_else(|| failure(StoreError::Row { table: "ids" }))?.height;
-        let on_chain = self.header(height)?;
-        Ok(on_chain.filter(|(found, _)| found == id).map(|_| height))
     }
 
     fn keep_transactions(&mut self, transactions: &[&CheckedTransaction]) -> Result<(), Failure> {

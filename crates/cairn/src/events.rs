@@ -15,6 +15,9 @@
 //! start but one that follows a clean stop the next id is the first of a new step.
 
 mod record;
+mod window;
+
+pub use window::Confirmed;
 
 use crate::api::views::EventView;
 use axum::body::Bytes;
@@ -25,13 +28,14 @@ use record::Record;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
+use window::{Batch, Entry, Stored, Window};
 
 /// How many events are kept at least, once there are so many.
-pub const EVENTS_KEPT: usize = 20_000;
+pub const EVENTS_KEPT: u64 = 20_000;
 /// How many ids are reserved at once.
 pub const ID_STEP: u64 = 1 << 16;
 /// How many events a listener may be behind.
-pub const LAG_MAX: usize = 12_000;
+pub const LAG_MAX: u64 = 12_000;
 /// How many listeners there are at most.
 pub const SUBSCRIBERS_MAX: usize = 64;
 /// The most bytes that are given to a listener at once.
@@ -44,6 +48,8 @@ const SEGMENT_BYTES: u32 = 4 * 1024 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// The most bytes of events in one record.
 const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// The most transactions of a block that are kept as one.
+const CONFIRMED_MAX: usize = 4_096;
 
 /// All events that are kept, and who listens. Shared by the node, which writes, and listeners.
 #[derive(Debug)]
@@ -60,9 +66,7 @@ struct Kept {
     next: u64,
     /// Ids below are reserved.
     reserved: u64,
-    /// The id before the oldest event that is kept.
-    floor: u64,
-    window: VecDeque<Frame>,
+    window: Window,
     /// Where records start, and the first id of each, oldest first.
     records: VecDeque<(u64, Position)>,
     /// The newest id that the log holds; events above it wait for room on the disk.
@@ -75,11 +79,13 @@ struct Kept {
     closed: bool,
 }
 
-/// An event, ready to be sent.
-#[derive(Clone, Debug)]
-struct Frame {
-    id: u64,
-    bytes: Bytes,
+/// What the node tells.
+#[derive(Debug)]
+pub enum News {
+    /// One event.
+    One(EventView),
+    /// One for each transaction of a block.
+    Confirmed(Confirmed),
 }
 
 /// Someone who listens; dropping it ends that.
@@ -119,8 +125,7 @@ impl Events {
         let mut kept = Kept {
             next: first_id,
             reserved: first_id,
-            floor: first_id.saturating_sub(1),
-            window: VecDeque::new(),
+            window: Window::new(first_id.saturating_sub(1)),
             records: VecDeque::new(),
             logged: 0,
             is_disk_full: false,
@@ -131,7 +136,7 @@ impl Events {
         };
         kept.restore(opened.start)?;
         kept.reserve()?;
-        let newest = watch::Sender::new(kept.newest());
+        let newest = watch::Sender::new(kept.window.newest());
         Ok(Arc::new(Self { kept: Mutex::new(kept), newest }))
     }
 
@@ -142,14 +147,14 @@ impl Events {
     /// Where the disk fails. If it is full the events are delivered all the same, and written down
     /// with the next ones for which there is room. Only once [`ID_STEP`] of them wait for that, more are
     /// left out, so that no id can come again after a crash; all who listen are told to start anew then.
-    pub fn publish(&self, events: &[EventView]) -> Result<(), StoreError> {
-        if events.is_empty() {
+    pub fn publish(&self, news: Vec<News>) -> Result<(), StoreError> {
+        if news.is_empty() {
             return Ok(());
         }
         let newest = {
             let mut kept = self.lock();
-            kept.publish(events)?;
-            kept.newest()
+            kept.publish(news)?;
+            kept.window.newest()
         };
         self.newest.send_replace(newest);
         Ok(())
@@ -157,7 +162,7 @@ impl Events {
 
     /// The id of the newest event; 0 if there was none.
     pub fn newest(&self) -> u64 {
-        self.lock().newest()
+        self.lock().window.newest()
     }
 
     /// How many listen.
@@ -172,10 +177,10 @@ impl Events {
             return None;
         }
         kept.subscribers += 1;
-        let newest = kept.newest();
+        let newest = kept.window.newest();
         let (after, reset) = match after {
             None => (newest, None),
-            Some(asked) => match kept.why_not(asked) {
+            Some(asked) => match kept.window.why_not(asked) {
                 None => (asked, None),
                 Some(reason) => (newest, Some(reason)),
             },
@@ -215,12 +220,13 @@ impl Kept {
             match Record::decode(&bytes) {
                 Some(Record::Events(frames)) => {
                     self.records.push_back((frames.first().map_or(0, |(id, _)| *id), position));
-                    for (id, bytes) in frames {
-                        // After the disk was full some events may have been written twice.
-                        if id > self.newest() {
-                            self.push(Frame { id, bytes });
-                        }
+                    for (first, frame) in frames {
+                        self.restore_entry(Entry { first, stored: Stored::Frame(frame) });
                     }
+                }
+                Some(Record::Confirmed(first, confirmed)) => {
+                    self.records.push_back((first, position));
+                    self.restore_entry(Entry { first, stored: Stored::Confirmed(confirmed) });
                 }
                 Some(Record::Reserved(below)) => self.reserved = self.reserved.max(below),
                 Some(Record::Missing(id)) => self.forget_all(id),
@@ -229,10 +235,17 @@ impl Kept {
                 None => {}
             }
         }
-        let seen = self.newest();
+        let seen = self.window.newest();
         self.next = clean.filter(|next| *next > seen).unwrap_or(self.reserved).max(seen + 1);
         self.logged = seen;
         Ok(())
+    }
+
+    /// Keeps what the log holds, once: after the disk was full some events may have been written twice.
+    fn restore_entry(&mut self, entry: Entry) {
+        if entry.first > self.window.newest() {
+            self.window.push(entry);
+        }
     }
 
     /// Reserves the next ids durably.
@@ -257,51 +270,23 @@ impl Kept {
 
     /// Keeps nothing up to an id, which no event has.
     fn forget_all(&mut self, id: u64) {
-        self.window.clear();
+        self.window.forget_all(id);
         self.records.clear();
-        self.floor = id;
     }
 
-    fn newest(&self) -> u64 {
-        self.window.back().map_or(self.floor, |event| event.id)
-    }
-
-    fn push(&mut self, event: Frame) {
-        self.window.push_back(event);
-        if self.window.len() > EVENTS_KEPT {
-            self.floor = self.window.pop_front().map_or(self.floor, |event| event.id);
-        }
-    }
-
-    fn publish(&mut self, events: &[EventView]) -> Result<(), StoreError> {
+    fn publish(&mut self, news: Vec<News>) -> Result<(), StoreError> {
         if self.is_missing {
             match self.begin_anew() {
                 Err(error) if error.is_full() => return Ok(()),
                 result => result?,
             }
         }
-        let mut frames = Vec::with_capacity(events.len() * 256);
-        let mut ends = Vec::with_capacity(events.len());
-        for event in events {
-            if self.next >= self.reserved {
-                match self.reserve() {
-                    Err(error) if error.is_full() => {
-                        tracing::warn!("no room for events: they are left out until there is");
-                        self.is_missing = true;
-                        break;
-                    }
-                    result => result?,
-                }
+        for news in news {
+            if !self.number(news)? {
+                tracing::warn!("no room for events: they are left out until there is");
+                self.is_missing = true;
+                break;
             }
-            record::write_frame(self.next, event, &mut frames);
-            ends.push((self.next, frames.len()));
-            self.next += 1;
-        }
-        let frames = Bytes::from(frames);
-        let mut start = 0;
-        for (id, end) in ends {
-            self.push(Frame { id, bytes: frames.slice(start..end) });
-            start = end;
         }
         match self.write() {
             Err(error) if error.is_full() => {
@@ -318,29 +303,66 @@ impl Kept {
         }
     }
 
+    /// Gives news their ids and keeps them; false if there is not even room to reserve ids.
+    fn number(&mut self, news: News) -> Result<bool, StoreError> {
+        match news {
+            News::One(event) => {
+                let Some(first) = self.take_ids(1)? else { return Ok(false) };
+                let mut frame = Vec::with_capacity(256);
+                record::write_frame(first, &event, &mut frame);
+                self.window.push(Entry { first, stored: Stored::Frame(frame.into()) });
+            }
+            News::Confirmed(Confirmed { height, block, mut ids }) => {
+                while !ids.is_empty() {
+                    let rest = ids.split_off(ids.len().min(CONFIRMED_MAX));
+                    let count = u64::try_from(ids.len()).expect("at most CONFIRMED_MAX");
+                    let Some(first) = self.take_ids(count)? else { return Ok(false) };
+                    let confirmed = Confirmed { height, block, ids };
+                    self.window.push(Entry { first, stored: Stored::Confirmed(confirmed) });
+                    ids = rest;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The first of so many ids that follow each other; none if the disk has no room to reserve them.
+    fn take_ids(&mut self, count: u64) -> Result<Option<u64>, StoreError> {
+        if self.next + count > self.reserved {
+            match self.reserve() {
+                Err(error) if error.is_full() => return Ok(None),
+                result => result?,
+            }
+        }
+        let first = self.next;
+        self.next += count;
+        Ok(Some(first))
+    }
+
     /// Writes down the events that are not in the log yet, and gives back room.
     fn write(&mut self) -> Result<(), StoreError> {
-        let mut at = self.window.partition_point(|event| event.id <= self.logged);
-        while let Some(first) = self.window.get(at) {
-            let first = first.id;
-            let mut bytes = 0;
-            let rest = self.window.range(at..);
-            let count = rest
-                .take_while(|event| {
-                    bytes += event.bytes.len();
-                    bytes <= RECORD_BYTES_MAX
-                })
-                .count()
-                .max(1);
-            let record = record::encode_events(
-                self.window.range(at..at + count).map(|event| (event.id, &*event.bytes)),
-            );
+        let mut waiting = self.window.behind(self.logged).peekable();
+        while let Some(entry) = waiting.next() {
+            let record = match &entry.stored {
+                Stored::Confirmed(confirmed) => record::encode_confirmed(entry.first, confirmed),
+                Stored::Frame(frame) => {
+                    let mut record = record::begin_events();
+                    record::add_event(entry.first, frame, &mut record);
+                    while let Some(Entry { first, stored: Stored::Frame(frame) }) = waiting.peek()
+                        && record.len() + frame.len() <= RECORD_BYTES_MAX
+                    {
+                        record::add_event(*first, frame, &mut record);
+                        waiting.next();
+                    }
+                    record
+                }
+            };
             let position = self.log.append(&record)?;
-            self.records.push_back((first, position));
-            at += count;
+            self.records.push_back((entry.first, position));
         }
+        drop(waiting);
         self.log.write_through()?;
-        self.logged = self.newest();
+        self.logged = self.window.newest();
         self.give_back_room()
     }
 
@@ -349,8 +371,8 @@ impl Kept {
         let mut needed = None;
         while let Some((first, position)) = self.records.front().copied() {
             // The record holds a kept event if the next one begins above the floor.
-            let is_needed = self.records.get(1).is_none_or(|(next, _)| *next > self.floor + 1);
-            if is_needed || first > self.floor {
+            let is_needed = self.records.get(1).is_none_or(|(next, _)| *next > self.window.floor() + 1);
+            if is_needed || first > self.window.floor() {
                 needed = Some(position.segment);
                 break;
             }
@@ -374,32 +396,6 @@ impl Kept {
         self.log.append(&Record::Clean(self.next).encode())?;
         self.log.sync()
     }
-
-    /// Why a listener cannot go on behind the event `after`; none if it can.
-    fn why_not(&self, after: u64) -> Option<&'static str> {
-        if after == self.floor || self.window.binary_search_by_key(&after, |event| event.id).is_ok() {
-            None
-        } else if after < self.floor {
-            Some("too-old")
-        } else {
-            Some("unknown-id")
-        }
-    }
-
-    /// Events behind `after`, at most so many that they fit a batch; and how many are behind it in all.
-    fn batch(&self, after: u64) -> (Vec<u8>, u64, usize) {
-        let start = self.window.partition_point(|event| event.id <= after);
-        let mut bytes = Vec::new();
-        let mut last = after;
-        for event in self.window.range(start..) {
-            if !bytes.is_empty() && bytes.len() + event.bytes.len() > BATCH_BYTES_MAX {
-                break;
-            }
-            bytes.extend_from_slice(&event.bytes);
-            last = event.id;
-        }
-        (bytes, last, self.window.len() - start)
-    }
 }
 
 impl Subscription {
@@ -422,15 +418,15 @@ impl Subscription {
         if let Some(reason) = self.reset.take() {
             return Some(Delivery::Frames(record::reset_frame(reason, self.after, kept.next).into()));
         }
-        let (bytes, last, behind) = kept.batch(self.after);
-        let is_lost = kept.why_not(self.after).is_some();
+        let Batch { bytes, last, behind } = kept.window.batch(self.after, BATCH_BYTES_MAX);
+        let is_lost = kept.window.why_not(self.after).is_some();
         if is_lost || (behind > LAG_MAX && !self.catches_up) {
             return Some(Delivery::Last(record::slow_frame(self.after).into()));
         }
         if bytes.is_empty() {
             return kept.closed.then_some(Delivery::Closed);
         }
-        self.catches_up &= last < kept.newest();
+        self.catches_up &= last < kept.window.newest();
         self.after = last;
         Some(Delivery::Frames(bytes.into()))
     }

@@ -25,6 +25,7 @@ mod room;
 mod sealer;
 pub mod service;
 mod supervisor;
+mod turns;
 mod worker;
 
 pub use opening::{Progress, RunError};

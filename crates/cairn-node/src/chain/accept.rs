@@ -122,21 +122,6 @@ impl Chain {
         }
     }
 
-    /// The height of the highest block of a locator that is on the chain; block 0 if none is. Only the
-    /// first ids of a locator are looked at, [`LOCATOR_IDS_MAX`] of them.
-    pub(crate) fn find_fork(&self, locator: &[BlockId], store: &dyn Store) -> Result<Height, StoreError> {
-        for id in locator.iter().take(LOCATOR_IDS_MAX) {
-            if let Some(entry) = self.tree.get(id) {
-                if self.tree.is_on_chain(id) {
-                    return Ok(entry.header.height);
-                }
-            } else if let Some(height) = store.height_of(id)? {
-                return Ok(height);
-            }
-        }
-        Ok(Height::GENESIS)
-    }
-
     /// The work of the chain that ends in a block whose header is known, and its height.
     pub(crate) fn reach(&self, id: &BlockId) -> Option<(Work, Height)> {
         self.known_entry(id).map(|entry| (entry.work, entry.header.height))

@@ -509,7 +509,7 @@ fn sync(bench: &mut Bench, source: &Bench, limit: usize) -> usize {
     loop {
         let locator = bench.node.locator(&bench.store).unwrap();
         assert!(locator.len() <= LOCATOR_IDS_MAX && locator.last() == Some(&bench.network.id));
-        let headers = source.node.headers_after(&locator, None, limit, &source.store).unwrap();
+        let headers = source.store.headers_after(&locator, None, limit);
         let headers: Vec<_> = headers.into_iter().map(|header| header.check(&consensus).unwrap()).collect();
         messages += 1;
         if headers.is_empty() {
@@ -585,35 +585,4 @@ fn a_locator_reaches_from_the_best_header_to_block_0_in_steps_that_double() {
     let expected =
         [1205, 1204, 1203, 1202, 1201, 1200, 1199, 1198, 1197, 1196, 1194, 190, 182, 166, 134, 70, 0];
     assert_eq!(heights(&bench, &|id| known[id]), expected);
-}
-
-#[test]
-fn headers_are_served_from_where_the_locator_meets_the_chain() {
-    let network = Network::easy();
-    let mut config = miner();
-    config.undo_window = 5;
-    let mut bench = Bench::new(&network, config);
-    bench.mine(30);
-    let own = ids(&bench.headers_above(0));
-    let mut other = Bench::new(&network, miner_for(BOB));
-    let beside = other.mine(1).remove(0);
-    let beside = other.check(&beside).unwrap().id();
-    let serve = |locator: &[BlockId], stop: Option<&BlockId>, limit: usize| -> Vec<BlockId> {
-        let served = bench.node.headers_after(locator, stop, limit, &bench.store).unwrap();
-        served.iter().map(SealedHeader::id).collect()
-    };
-    // In the undo window and below it; ids that are not known are passed over.
-    assert_eq!(serve(&[own[27]], None, 2_000), own[28..]);
-    assert_eq!(serve(&[beside, own[9], own[3]], None, 2_000), own[10..]);
-    assert_eq!(serve(&[own[9]], None, 4), own[10..14]);
-    assert_eq!(serve(&[own[9]], Some(&own[12]), 2_000), own[10..13]);
-    assert_eq!(serve(&[own[9]], Some(&own[9]), 2_000), []);
-    assert_eq!(serve(&[own[9]], Some(&beside), 2_000), own[10..]);
-    assert_eq!(serve(&[], None, 2_000), own, "above block 0 where nothing is shared");
-    assert_eq!(serve(&[own[29]], None, 2_000), []);
-    assert_eq!(serve(&[own[9]], None, 0), []);
-    // Only the first ids of a locator are looked at.
-    let mut long = vec![beside; LOCATOR_IDS_MAX];
-    long.push(own[9]);
-    assert_eq!(serve(&long, None, 2_000), own);
 }

@@ -4,7 +4,8 @@ use crate::chain::PeerKey;
 use crate::compact::{CompactBlock, transactions_at};
 use crate::messages::Input;
 use crate::peers::{
-    AskId, InvalidBody, JudgedFor, Offence, PeerEffect, PeerInfo, PeerInput, Question, Received, receive,
+    AskId, InvalidBody, JudgedFor, Offence, PeerEffect, PeerInfo, PeerInput, Question, Received,
+    check_headers, receive,
 };
 use crate::sync::{BEGIN_TIME_MAX_MS, COMPACT_TIME_MS, SyncState};
 use crate::testing::{Bench, Network, Person, miner, miner_for, nth};
@@ -169,8 +170,12 @@ impl World {
         };
         self.count(from, to, name, body.len());
         let message = Message::from_body(tag, &body).unwrap();
-        match receive(message, &self.nodes[to].network.consensus).unwrap() {
+        match receive(message) {
             Received::Input(input) => self.post(to, from, DELAY_MS, input),
+            Received::Headers(headers) => {
+                let headers = check_headers(headers, &self.nodes[to].network.consensus).unwrap();
+                self.post(to, from, DELAY_MS, PeerInput::Headers(headers));
+            }
             Received::Question(question) if self.manners[to] != Manner::Silent => {
                 if let Some(answer) = self.answer(to, question) {
                     self.send(to, from, &answer);
@@ -182,11 +187,11 @@ impl World {
     }
 
     fn answer(&self, at: usize, question: Question) -> Option<Message> {
-        let Bench { node, store, network, .. } = &self.nodes[at];
+        let Bench { store, network, .. } = &self.nodes[at];
         Some(match question {
             Question::Headers { locator, stop } => {
                 let stop = (stop != BlockId::ZERO).then_some(stop);
-                Message::Headers(node.headers_after(&locator, stop.as_ref(), 2_000, store).unwrap())
+                Message::Headers(store.headers_after(&locator, stop.as_ref(), 2_000))
             }
             Question::Compact(id) => {
                 let bytes = store.block(&id).unwrap()?;

@@ -67,16 +67,24 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(Some(Head::read(head, self.kind)?))
     }
 
-    /// The body that follows a head. It is allocated as its bytes come, not as they are promised.
+    /// The body that follows a head. It is allocated as its bytes come, a chunk ahead, and not as they are
+    /// promised.
     pub(crate) async fn body(&mut self, bytes: usize) -> Result<Bytes, ReadError> {
         let mut body = Vec::new();
         while body.len() < bytes {
             let wanted = CHUNK_BYTES.min(bytes - body.len());
-            let mut chunk = (&mut self.stream).take(u64::try_from(wanted).expect("64 KiB fit"));
-            let read = timeout(self.stall, chunk.read_to_end(&mut body)).await;
-            if read.map_err(|_| ReadError::Stalled)?? < wanted {
-                return Err(ReadError::Broken(io::ErrorKind::UnexpectedEof.into()));
-            }
+            body.reserve(wanted);
+            let end = body.len() + wanted;
+            let fill = async {
+                while body.len() < end {
+                    let left = u64::try_from(end - body.len()).expect("at most 64 KiB");
+                    if (&mut self.stream).take(left).read_buf(&mut body).await? == 0 {
+                        return Err(ReadError::Broken(io::ErrorKind::UnexpectedEof.into()));
+                    }
+                }
+                Ok(())
+            };
+            timeout(self.stall, fill).await.map_err(|_| ReadError::Stalled)??;
         }
         Ok(body.into())
     }

@@ -12,7 +12,7 @@
 use std::sync::{Arc, PoisonError};
 
 use cairn_core::account::{Account, AccountIndex};
-use cairn_core::block::{Header, decode_transaction};
+use cairn_core::block::{HEADER_BYTES, Header, SealedHeader, decode_transaction};
 use cairn_core::hash::{BlockId, TransactionId};
 use cairn_core::history::{HistoryNode, HistoryProof, way};
 use cairn_core::numbers::Height;
@@ -102,6 +102,45 @@ impl Reader {
             let is_on_chain = on_chain.is_some_and(|row| row.id == *id);
             Ok(Some(Block { id: *id, header, is_on_chain, bytes }))
         })
+    }
+
+    /// The headers of the chain, with their seals, above the first block of a locator that is on it, above
+    /// block 0 if none is: up to `stop` if that is among them, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn headers_after(
+        &self,
+        locator: &[BlockId],
+        stop: Option<&BlockId>,
+        limit: usize,
+    ) -> Result<Vec<SealedHeader>, StoreError> {
+        self.view(|view| {
+            let mut fork = Height::GENESIS;
+            for id in locator {
+                if let Some(height) = self.height_on_chain(view, id)? {
+                    fork = height;
+                    break;
+                }
+            }
+            let mut headers = view.sealed_headers(fork.next(), limit)?;
+            // The id of a header stands in the next one.
+            let place = headers.iter().position(|header| stop == Some(&header.header.parent));
+            headers.truncate(place.unwrap_or(usize::MAX));
+            Ok(headers)
+        })
+    }
+
+    /// The height of a block of the chain; none if the block is not on the chain.
+    fn height_on_chain(&self, view: &View<'_>, id: &BlockId) -> Result<Option<Height>, StoreError> {
+        let Some(position) = view.position(id)? else { return Ok(None) };
+        // A block may be a mebibyte long, and what it says of its height is not believed: the row of the
+        // chain decides.
+        let head = self.0.blocks.peek(position, HEADER_BYTES)?;
+        let header = read_header(&head).ok_or(StoreError::Row { table: "ids" })?;
+        let on_chain = view.header(header.height)?;
+        Ok(on_chain.filter(|row| row.id == *id).map(|row| row.header.height))
     }
 
     /// Where a transaction stands on the chain of the network with `identity`.
@@ -223,7 +262,6 @@ pub enum PastAccount {
 
 /// The header of a block from its bytes.
 fn read_header(bytes: &[u8]) -> Option<Header> {
-    use cairn_core::block::HEADER_BYTES;
     cairn_core::codec::decode_exact(bytes.get(..HEADER_BYTES)?).ok()
 }
 
@@ -248,6 +286,27 @@ impl View<'_> {
             return Ok(None);
         }
         tables::header(self.stored()?, height).map(Some)
+    }
+
+    /// The headers of the chain from `first` on, ascending: `limit` of them, fewer where the chain ends before.
+    pub(super) fn sealed_headers(
+        &self,
+        first: Height,
+        limit: usize,
+    ) -> Result<Vec<SealedHeader>, StoreError> {
+        let Some(more) = limit.checked_sub(1).and_then(|more| u64::try_from(more).ok()) else {
+            return Ok(Vec::new());
+        };
+        let last = Height(first.0.saturating_add(more)).min(self.overlay.tip());
+        // What the database holds, then what it lacks.
+        let stored_last = last.min(self.overlay.valid());
+        let mut rows = Vec::new();
+        if first <= stored_last {
+            rows = tables::headers(self.stored()?, first, stored_last)?;
+        }
+        let recent = (first.max(stored_last.next()).0..=last.0).map(Height);
+        rows.extend(recent.filter_map(|height| self.overlay.get(height)).map(|recent| HeaderRow::of(recent)));
+        Ok(rows.into_iter().map(HeaderRow::into_sealed_header).collect())
     }
 
     fn position(&self, id: &BlockId) -> Result<Option<Position>, StoreError> {

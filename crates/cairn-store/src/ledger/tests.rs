@@ -292,21 +292,24 @@ fn take_branch(ledger: &mut Ledger, chain: &mut Chain, block: CheckedBlock) {
 fn compare(ledger: &Ledger, chain: &Chain) {
     try_compare(ledger, chain).unwrap();
     // Headers with their seals, from below and above what the database holds.
+    let reader = ledger.reader();
     let on_chain: Vec<SealedHeader> =
         chain.blocks.iter().map(|(block, _)| block.to_sealed_header()).collect();
-    for first in 0..=on_chain.len() {
-        let height = Height(first as u64 + 1);
-        assert_eq!(ledger.sealed_headers(height, usize::MAX).unwrap(), on_chain[first..]);
-        assert_eq!(ledger.sealed_headers(height, 2).unwrap(), on_chain[first..on_chain.len().min(first + 2)]);
+    let ids: Vec<BlockId> = chain.parents.iter().map(|parent| parent.id).collect();
+    let beside: Vec<BlockId> = ledger.side.keys().copied().collect();
+    for (first, id) in ids.iter().enumerate() {
+        let after = |limit| reader.headers_after(&[&beside[..], &[*id]].concat(), None, limit).unwrap();
+        assert_eq!(after(usize::MAX), on_chain[first..], "behind what is beside the chain");
+        assert_eq!(after(2), on_chain[first..on_chain.len().min(first + 2)]);
+        assert_eq!(after(0), []);
+        let until = |stop| reader.headers_after(&[*id], Some(stop), usize::MAX).unwrap();
+        assert_eq!(until(id), [], "it has what it wants");
+        let Some(next) = ids.get(first + 1) else { continue };
+        assert_eq!(until(next), on_chain[first..=first]);
     }
-    assert_eq!(ledger.sealed_headers(Height(0), 1).unwrap()[0].id(), *chain.genesis.identity());
-    assert_eq!(ledger.sealed_headers(Height(1), 0).unwrap(), []);
-    for id in ledger.side.keys() {
-        assert_eq!(ledger.height_of(id).unwrap(), None, "it is beside the chain");
-    }
-    for (height, parent) in (0..).zip(&chain.parents) {
-        assert_eq!(ledger.height_of(&parent.id).unwrap(), Some(Height(height)));
-    }
+    let unknown = BlockId([0xee; 32]);
+    assert_eq!(reader.headers_after(&[unknown], Some(&unknown), usize::MAX).unwrap(), on_chain);
+    assert_eq!(reader.headers_after(&[], None, usize::MAX).unwrap(), on_chain);
 }
 
 /// Compares what a reader says with the chain, up to the first error.

@@ -29,6 +29,16 @@ impl Reader {
         self.0.read(position)
     }
 
+    /// The first `bytes` bytes of a synced record, which no checksum vouches for: for who only wants to know
+    /// where else to look.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoRecord`] where no record of that length can start there.
+    pub fn peek(&self, position: Position, bytes: usize) -> Result<Vec<u8>, StoreError> {
+        self.0.peek(position, bytes)
+    }
+
     /// The synced records from `from` on, in order. `from` is the position of one, or the end of
     /// the log at some time.
     pub fn scan(&self, from: Position) -> Scan {
@@ -171,6 +181,19 @@ impl Shared {
         let (file, segment) = self.segment_of(position)?;
         let framing = Framing::new(position.segment, segment.salt);
         read_record(&*file, framing, position, segment.end, &self.path(position.segment))
+    }
+
+    fn peek(&self, position: Position, bytes: usize) -> Result<Vec<u8>, StoreError> {
+        let (file, segment) = self.segment_of(position)?;
+        let start = u64::from(position.offset) + u64::from(FRAME_BYTES);
+        let length = u64::try_from(bytes).unwrap_or(u64::MAX);
+        if start.saturating_add(length) > u64::from(segment.end) {
+            return Err(StoreError::NoRecord { position });
+        }
+        let mut head = vec![0; bytes];
+        let read = file.read_exact_at(&mut head, start);
+        read.map_err(|source| StoreError::io("read", &self.path(position.segment), source))?;
+        Ok(head)
     }
 
     fn end(&self) -> Position {

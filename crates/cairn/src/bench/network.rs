@@ -16,6 +16,7 @@ use super::chain::{
 };
 use super::connection::Connection;
 use super::import::{self, Signatures};
+use super::measure::Spent;
 use super::process::NodeProcess;
 use super::{BenchError, Figure};
 use crate::output::note;
@@ -23,6 +24,10 @@ use crate::run::links;
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// The time between two looks at a node that does something.
+const PAUSE: Duration = Duration::from_millis(2);
+/// The same where its processor time is measured: a look costs some of it.
+const SYNC_PAUSE: Duration = Duration::from_millis(10);
 /// How many peers a node has where it has many.
 const PEERS: usize = 8;
 /// How many connections flood.
@@ -55,10 +60,9 @@ fn measure_sync(
     let (count, unit) = if transfers == 0 { (chain.blocks.len(), "blocks/s") } else { (transfers, "tx/s") };
     // Both have the chain; what it took the second of them to read it is the limit.
     let homes = [directory_in(scratch)?, directory_in(scratch)?];
-    let mut limit = 0.0;
-    for home in &homes {
-        limit = import::import(chain, home.path(), Signatures::Verify).spent.rate(count);
-    }
+    let imports: Vec<Spent> =
+        homes.iter().map(|home| import::import(chain, home.path(), Signatures::Verify).spent).collect();
+    let import = imports[1];
     let full: Vec<NodeProcess> = homes
         .iter()
         .map(|home| NodeProcess::start_with(&file, home.path(), &[]))
@@ -71,11 +75,18 @@ fn measure_sync(
         for peer in full.iter().take(peers) {
             add_peer(&node, home.path(), peer.p2p)?;
         }
-        wait_for(&node, "/v1/status", |status| status["height"] == json!(chain.blocks.len()))?;
+        wait_every(SYNC_PAUSE, &node, "/v1/status", |status| status["height"] == json!(chain.blocks.len()))?;
         let seconds = start.elapsed().as_secs_f64();
+        let cpu_us = (node.cpu_s() - cpu) * 1e6 / count as f64;
         let name = format!("network, {what} from {peers}");
-        let mut figure = Figure::new(name, count as f64 / seconds, unit).with_limit(limit);
-        figure.cpu_us = Some((node.cpu_s() - cpu) * 1e6 / count as f64);
+        let figure = Figure::new(name, count as f64 / seconds, unit).with_limit(import.rate(count));
+        // All processes share the cores, so the rate is that of all of them together.
+        let mut figure = figure.part("import", import.cpu_us(count), "µs").part(
+            "ratio of processor time",
+            import.cpu_us(count) / cpu_us,
+            "",
+        );
+        figure.cpu_us = Some(cpu_us);
         figures.push(figure);
     }
     Ok(())
@@ -303,6 +314,16 @@ fn get(node: &NodeProcess, path: &str) -> Option<Vec<u8>> {
 
 /// Asks until the answer is as it should be.
 fn wait_for(node: &NodeProcess, path: &str, is_so: impl Fn(&Value) -> bool) -> Result<(), BenchError> {
+    wait_every(PAUSE, node, path, is_so)
+}
+
+/// The same, with another pause.
+fn wait_every(
+    pause: Duration,
+    node: &NodeProcess,
+    path: &str,
+    is_so: impl Fn(&Value) -> bool,
+) -> Result<(), BenchError> {
     let start = Instant::now();
     let mut connection = Connection::open(node.port).ok_or_else(gone)?;
     while start.elapsed() < PATIENCE {
@@ -310,7 +331,7 @@ fn wait_for(node: &NodeProcess, path: &str, is_so: impl Fn(&Value) -> bool) -> R
         if serde_json::from_slice(&answer.body).is_ok_and(|value| is_so(&value)) {
             return Ok(());
         }
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(pause);
     }
     Err(BenchError::Node { what: "did not come where it should in five minutes", source: None })
 }

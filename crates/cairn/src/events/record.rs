@@ -3,9 +3,11 @@
 //! A frame is what goes over the wire (WHATWG HTML, 9.2 Server-sent events). A record is a byte that
 //! says its kind, then, integers little-endian: `1` and events, each `id u64 ‖ length u32 ‖ frame`;
 //! `2` and the u64 below which ids are reserved; `3` and the next id after a clean stop; `4` and an id
-//! that no event has: before it, events are missing.
+//! that no event has: before it, events are missing; `5` and events of the transactions of a block, each
+//! one `confirmed`: the first id `u64 ‖ height u64 ‖ block id ‖ transaction ids`.
 
-use crate::api::views::EventView;
+use super::window::Confirmed;
+use crate::api::views::{EventView, Hash};
 use axum::body::Bytes;
 use std::io::Write as _;
 
@@ -13,6 +15,7 @@ const KIND_EVENTS: u8 = 1;
 const KIND_RESERVED: u8 = 2;
 const KIND_CLEAN: u8 = 3;
 const KIND_MISSING: u8 = 4;
+const KIND_CONFIRMED: u8 = 5;
 
 /// What one record of the log says.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,13 +28,20 @@ pub(super) enum Record {
     Clean(u64),
     /// No event has this id, and before it some were left out.
     Missing(u64),
+    /// The first id, and the transactions of a block.
+    Confirmed(u64, Confirmed),
 }
 
 impl Record {
-    /// The bytes of a record without events.
+    /// The bytes of a record.
     pub(super) fn encode(&self) -> Vec<u8> {
         let (kind, number) = match self {
-            Self::Events(frames) => return encode_events(frames.iter().map(|(id, frame)| (*id, &**frame))),
+            Self::Events(frames) => {
+                let mut bytes = begin_events();
+                frames.iter().for_each(|(id, frame)| add_event(*id, frame, &mut bytes));
+                return bytes;
+            }
+            Self::Confirmed(first, confirmed) => return encode_confirmed(*first, confirmed),
             Self::Reserved(below) => (KIND_RESERVED, below),
             Self::Clean(next) => (KIND_CLEAN, next),
             Self::Missing(id) => (KIND_MISSING, id),
@@ -50,21 +60,50 @@ impl Record {
             KIND_RESERVED => number().map(Self::Reserved),
             KIND_CLEAN => number().map(Self::Clean),
             KIND_MISSING => number().map(Self::Missing),
+            KIND_CONFIRMED => {
+                decode_confirmed(rest).map(|(first, confirmed)| Self::Confirmed(first, confirmed))
+            }
             _ => None,
         }
     }
 }
 
-/// The bytes of a record of events.
-pub(super) fn encode_events<'a>(frames: impl Iterator<Item = (u64, &'a [u8])>) -> Vec<u8> {
-    let mut bytes = vec![KIND_EVENTS];
-    for (id, frame) in frames {
-        let length = u32::try_from(frame.len()).expect("an event names at most 2,000 blocks");
-        bytes.extend_from_slice(&id.to_le_bytes());
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(frame);
-    }
+/// A record without events, yet.
+pub(super) fn begin_events() -> Vec<u8> {
+    vec![KIND_EVENTS]
+}
+
+/// Adds an event to a record of events.
+pub(super) fn add_event(id: u64, frame: &[u8], record: &mut Vec<u8>) {
+    let length = u32::try_from(frame.len()).expect("an event names at most 2,000 blocks");
+    record.extend_from_slice(&id.to_le_bytes());
+    record.extend_from_slice(&length.to_le_bytes());
+    record.extend_from_slice(frame);
+}
+
+/// The bytes of a record of the transactions of a block.
+pub(super) fn encode_confirmed(first: u64, confirmed: &Confirmed) -> Vec<u8> {
+    let Confirmed { height, block, ids } = confirmed;
+    let mut bytes = Vec::with_capacity(1 + 8 + 8 + 32 * (1 + ids.len()));
+    bytes.push(KIND_CONFIRMED);
+    bytes.extend_from_slice(&first.to_le_bytes());
+    bytes.extend_from_slice(&height.to_le_bytes());
+    bytes.extend_from_slice(&block.0);
+    ids.iter().for_each(|id| bytes.extend_from_slice(&id.0));
     bytes
+}
+
+fn decode_confirmed(bytes: &[u8]) -> Option<(u64, Confirmed)> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    let (height, rest) = rest.split_first_chunk()?;
+    let (block, rest) = rest.split_first_chunk()?;
+    let (ids, odd) = rest.as_chunks();
+    let ids: Vec<Hash> = ids.iter().map(|id| Hash(*id)).collect();
+    let first = u64::from_le_bytes(*first);
+    // Ids go on behind the last one, and at least one event is there.
+    first.checked_add(u64::try_from(ids.len()).ok()?)?;
+    let confirmed = Confirmed { height: u64::from_le_bytes(*height), block: Hash(*block), ids };
+    (odd.is_empty() && !confirmed.ids.is_empty()).then_some((first, confirmed))
 }
 
 fn decode_events(bytes: &[u8]) -> Option<Vec<(u64, Bytes)>> {
@@ -109,9 +148,15 @@ mod tests {
     #[test]
     fn every_record_reads_back() {
         let events = vec![(1, Bytes::from_static(b"a")), (7, Bytes::from_static(b"")), (9, "bcd".into())];
-        for record in
-            [Record::Events(events), Record::Reserved(5), Record::Clean(u64::MAX), Record::Missing(6)]
-        {
+        let confirmed =
+            Confirmed { height: 3, block: Hash([1; 32]), ids: vec![Hash([2; 32]), Hash([3; 32])] };
+        for record in [
+            Record::Events(events),
+            Record::Reserved(5),
+            Record::Clean(u64::MAX),
+            Record::Missing(6),
+            Record::Confirmed(7, confirmed),
+        ] {
             assert_eq!(Record::decode(&record.encode()), Some(record));
         }
     }
@@ -121,6 +166,16 @@ mod tests {
         let good = Record::Events(vec![(1, "abc".into())]).encode();
         for bad in [&[][..], &[0], &[9, 1], &[KIND_RESERVED, 1], &good[..good.len() - 1], &good[..5]] {
             assert_eq!(Record::decode(bad), None, "{bad:?}");
+        }
+        let confirmed = |first, count| {
+            let ids = vec![Hash::default(); count];
+            Record::Confirmed(first, Confirmed { height: 1, block: Hash::default(), ids }).encode()
+        };
+        let good = confirmed(1, 2);
+        let none =
+            [confirmed(1, 0), confirmed(u64::MAX, 1), good[..good.len() - 1].to_vec(), good[..40].to_vec()];
+        for bad in none {
+            assert_eq!(Record::decode(&bad), None, "{bad:?}");
         }
     }
 

@@ -11,7 +11,7 @@ fn event(height: u64) -> EventView {
 }
 
 fn publish(events: &Events, heights: std::ops::Range<u64>) {
-    events.publish(&heights.map(event).collect::<Vec<_>>()).unwrap();
+    events.publish(heights.map(event).map(News::One).collect()).unwrap();
 }
 
 /// The ids that a subscription can take without waiting.
@@ -61,7 +61,7 @@ fn who_asks_for_what_never_was_is_told_to_start_anew() {
 #[test]
 fn who_asks_for_what_is_not_kept_is_told_to_start_anew() {
     let events = Events::open(Arc::new(SimulatedDisk::new(1)), IDENTITY, 1).unwrap();
-    let kept = u64::try_from(EVENTS_KEPT).unwrap();
+    let kept = EVENTS_KEPT;
     publish(&events, 0..kept + 10);
     assert!(first_text(&mut events.subscribe(Some(9)).unwrap()).contains("too-old"));
     let mut oldest = events.subscribe(Some(10)).unwrap();
@@ -74,11 +74,11 @@ fn who_is_too_slow_is_sent_away_and_can_come_again() {
     publish(&events, 0..1);
     let mut slow = events.subscribe(Some(0)).unwrap();
     assert_eq!(take_ids(&mut slow), [1]);
-    publish(&events, 0..u64::try_from(LAG_MAX).unwrap() + 1);
+    publish(&events, 0..LAG_MAX + 1);
     let Some(Delivery::Last(text)) = slow.take() else { panic!("it is too slow") };
     assert!(String::from_utf8(text.to_vec()).unwrap().contains("Last-Event-ID: 1\n"));
     drop(slow);
-    assert_eq!(take_ids(&mut events.subscribe(Some(1)).unwrap()).len(), LAG_MAX + 1);
+    assert_eq!(take_ids(&mut events.subscribe(Some(1)).unwrap()).len() as u64, LAG_MAX + 1);
 }
 
 #[test]
@@ -239,4 +239,46 @@ fn a_clean_stop_does_not_hide_that_events_were_left_out() {
     let events = Events::open(Arc::new(disk.after_kill()), IDENTITY, 1).unwrap();
     publish(&events, 0..1);
     assert!(first_text(&mut events.subscribe(Some(told)).unwrap()).contains("too-old"));
+}
+
+/// News of a block with so many transactions.
+fn block(count: usize) -> Vec<News> {
+    let ids = (0..count).map(|number| Hash([u8::try_from(number % 251).unwrap(); 32])).collect();
+    vec![News::One(event(1)), News::Confirmed(Confirmed { height: 1, block: Hash::default(), ids })]
+}
+
+#[test]
+fn each_transaction_of_a_block_is_an_event_also_after_a_restart() {
+    let disk = SimulatedDisk::new(1);
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY, 1).unwrap();
+    events.publish(block(5_000)).unwrap();
+    publish(&events, 0..1);
+    let check = |events: &Arc<Events>| {
+        for after in [0, 1, 2, 4_096, 4_097, 4_098, 5_001, 5_002] {
+            let ids = take_ids(&mut events.subscribe(Some(after)).unwrap());
+            assert_eq!(ids, (after + 1..=5_002).collect::<Vec<_>>(), "behind {after}");
+        }
+    };
+    check(&events);
+    let mut third = events.subscribe(Some(3)).unwrap();
+    let text = first_text(&mut third);
+    let hash = "02".repeat(32);
+    let expected = format!(
+        "id: 4\nevent: transaction\ndata: {{\"type\":\"transaction\",\"id\":\"{hash}\",\"status\":\"confirmed\",\"height\":1,\"block\":\"{}\"}}\n\n",
+        "00".repeat(32)
+    );
+    assert!(text.starts_with(&expected), "{}", &text[..400]);
+    drop((third, events));
+    let disk = disk.after_kill();
+    let events = Events::open(Arc::new(disk.clone()), IDENTITY, 1).unwrap();
+    check(&events);
+    // Without room they are told, and written down later.
+    disk.set_capacity(0);
+    events.publish(block(20)).unwrap();
+    let told = events.newest();
+    disk.set_capacity(u64::MAX);
+    events.publish(block(1)).unwrap();
+    drop(events);
+    let events = Events::open(Arc::new(disk.after_kill()), IDENTITY, 1).unwrap();
+    assert_eq!(take_ids(&mut events.subscribe(Some(told - 10)).unwrap()).len(), 12);
 }

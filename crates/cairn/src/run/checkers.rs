@@ -1,11 +1,12 @@
-//! The threads that verify signatures before the node sees a transaction.
+//! The threads that verify signatures before the node sees a transaction, a block or a header.
 //!
 //! A thread takes all that waits, up to a batch, and verifies it at once: a batch costs less than
 //! half of its signatures one by one, and the more comes the larger the batches are.
 
 use super::links::Links;
+use super::turns::Turns;
 use super::{Command, Judgement, NoAnswer, Submission};
-use cairn_core::block::{self, decode_block};
+use cairn_core::block::{self, SealedHeader, decode_block};
 use cairn_core::consensus::Consensus;
 use cairn_core::hash::LeafHash;
 use cairn_core::signature::{Batching, KeyCache};
@@ -14,10 +15,10 @@ use cairn_core::transaction::{
     check_each_identified,
 };
 use cairn_node::PeerKey;
-use cairn_node::peers::{AskId, InvalidBody, JudgedFor, PeerInput};
-use cairn_p2p::{Credit, RequestNumber};
+use cairn_node::peers::{AskId, InvalidBody, JudgedFor, PeerInput, check_headers};
+use cairn_p2p::{Credit, Offence, PeerNumber, RequestNumber};
 use std::collections::VecDeque;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SendError, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -61,10 +62,20 @@ pub(super) struct Body {
     pub(super) links: Links,
 }
 
+/// Headers that a peer has sent. There are no more of them than there is credit.
+#[derive(Debug)]
+pub(super) struct Headers {
+    pub(super) headers: Vec<SealedHeader>,
+    pub(super) credit: Credit,
+    pub(super) links: Links,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
-    of_peers: VecDeque<OfPeer>,
+    /// In the order in which they came, of each peer: a header goes before those that stand on it.
+    headers: Turns<Headers>,
+    of_peers: Turns<OfPeer>,
     bodies: VecDeque<Body>,
     transactions: usize,
     bytes: usize,
@@ -84,6 +95,7 @@ enum Work {
     Batch(Vec<Waiting>),
     OfPeer(OfPeer),
     Body(Box<Body>),
+    Headers(PeerKey, Box<Headers>),
 }
 
 impl Checkers {
@@ -93,11 +105,13 @@ impl Checkers {
         if queue.stopped {
             return Err(NoAnswer::Stopping);
         }
-        if queue.transactions.saturating_add(work.transactions.len()) > WAITING_TRANSACTIONS_MAX {
+        let bytes = work.memory();
+        if !queue.has_room(work.transactions.len(), bytes) {
             return Err(NoAnswer::Busy);
         }
         queue.transactions += work.transactions.len();
-        queue.of_peers.push_back(work);
+        queue.bytes += bytes;
+        queue.of_peers.push(work.peer, work);
         drop(queue);
         self.wake.notify_one();
         Ok(())
@@ -108,6 +122,16 @@ impl Checkers {
         let mut queue = self.lock();
         if !queue.stopped {
             queue.bodies.push_back(body);
+            drop(queue);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Queues headers of a peer.
+    pub(super) fn check_headers(&self, peer: PeerKey, headers: Headers) {
+        let mut queue = self.lock();
+        if !queue.stopped {
+            queue.headers.push(peer, headers);
             drop(queue);
             self.wake.notify_one();
         }
@@ -124,9 +148,7 @@ impl Checkers {
         if queue.stopped {
             return Err(NoAnswer::Stopping);
         }
-        let is_full = queue.transactions.saturating_add(transactions.len()) > WAITING_TRANSACTIONS_MAX
-            || queue.bytes.saturating_add(bytes) > WAITING_BYTES_MAX;
-        if is_full {
+        if !queue.has_room(transactions.len(), bytes) {
             return Err(NoAnswer::Busy);
         }
         queue.transactions += transactions.len();
@@ -142,6 +164,7 @@ impl Checkers {
         let mut queue = self.lock();
         queue.stopped = true;
         queue.waiting.clear();
+        queue.headers.clear();
         queue.of_peers.clear();
         queue.bodies.clear();
         drop(queue);
@@ -156,6 +179,13 @@ impl Checkers {
                     commands.send(Command::Submit(check_batch(batch, consensus, &self.keys)))
                 }
                 Work::OfPeer(work) => commands.send(check_of_peer(work, consensus, &self.keys)),
+                Work::Headers(peer, work) => {
+                    let sent = judge_headers(peer, *work, consensus, commands);
+                    if self.lock().headers.finish(peer) {
+                        self.wake.notify_one();
+                    }
+                    sent
+                }
                 Work::Body(body) => {
                     let Body { peer, ask, request, bytes, credit, links } = *body;
                     let block = check_body(&bytes, consensus, &self.keys).map(Box::new);
@@ -171,8 +201,8 @@ impl Checkers {
         }
     }
 
-    /// What is next; none once it is stopped. Blocks first: what waits for them is told to wait by their
-    /// number.
+    /// What is next; none once it is stopped. What moves the chain goes first: what waits for blocks is told
+    /// to wait by their number.
     fn take(&self) -> Option<Work> {
         let mut queue = self.lock();
         loop {
@@ -182,11 +212,17 @@ impl Checkers {
             if let Some(body) = queue.bodies.pop_front() {
                 return Some(Work::Body(Box::new(body)));
             }
+            if let Some((peer, headers)) = queue.headers.take() {
+                return Some(Work::Headers(peer, Box::new(headers)));
+            }
             if !queue.waiting.is_empty() {
                 break;
             }
-            if let Some(work) = queue.of_peers.pop_front() {
+            if let Some((peer, work)) = queue.of_peers.take() {
+                // Transactions need no order: another thread may take the next ones of this peer.
+                queue.of_peers.finish(peer);
                 queue.transactions -= work.transactions.len();
+                queue.bytes -= work.memory();
                 return Some(Work::OfPeer(work));
             }
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -212,6 +248,21 @@ impl Checkers {
     }
 }
 
+impl OfPeer {
+    /// About how much memory it takes.
+    fn memory(&self) -> usize {
+        self.transactions.iter().map(|transaction| memory_of(transaction.transaction())).sum()
+    }
+}
+
+impl Queue {
+    /// Whether so many transactions more may wait, with so many bytes in all.
+    const fn has_room(&self, transactions: usize, bytes: usize) -> bool {
+        self.transactions.saturating_add(transactions) <= WAITING_TRANSACTIONS_MAX
+            && self.bytes.saturating_add(bytes) <= WAITING_BYTES_MAX
+    }
+}
+
 /// About how much memory a transaction takes.
 fn memory_of(transaction: &Transaction) -> usize {
     256 + transaction.body.transfers.len() * 40 + transaction.body.data.len()
@@ -224,6 +275,30 @@ fn check_of_peer(work: OfPeer, consensus: &Consensus, keys: &KeyCache) -> Comman
     let verdicts = Some(check_each_identified(transactions, consensus.rules(), batching));
     let input = Box::new(PeerInput::Judged { purpose, leaves, verdicts });
     Command::Peer { peer, input, credit: None }
+}
+
+/// Checks headers that a peer has sent, and hands them in or has the peer answer for them.
+fn judge_headers(
+    peer: PeerKey,
+    work: Headers,
+    consensus: &Consensus,
+    commands: &SyncSender<Command>,
+) -> Result<(), SendError<Command>> {
+    let Headers { headers, credit, links } = work;
+    match check_headers(headers, consensus) {
+        Ok(headers) => {
+            if let Some(last) = headers.last() {
+                links.network().note_height(PeerNumber(peer.0), last.header().height.0);
+            }
+            let input = Box::new(PeerInput::Headers(headers));
+            commands.send(Command::Peer { peer, input, credit: Some(Box::new(credit)) })
+        }
+        Err(error) => {
+            tracing::debug!(peer = peer.0, %error, "header refused");
+            links.network().strike(PeerNumber(peer.0), Offence::InvalidHeader);
+            Ok(())
+        }
+    }
 }
 
 /// Checks a block that a peer has sent.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   peers ──frames──► events ──questions──► answers (from what is durable)
-//!     ▲                 │  └──transactions, blocks──► checkers
+//!     ▲                 │  └──what has signatures───► checkers
 //!     │                 └──all else──► node thread ◄──────┘
 //!     └──────────── carry_out ◄─────────── effects
 //! ```

@@ -3,6 +3,7 @@
 use super::Counts;
 use crate::api::render::sync;
 use crate::api::views::{EventView, TransactionState};
+use crate::events::{Confirmed, News};
 use cairn_core::address::AddressPrefix;
 use cairn_node::Event;
 use cairn_node::chain::BlockRefusal;
@@ -18,7 +19,7 @@ const NEXT_BLOCKS_MAX: u64 = 2;
 const IDS_MAX: usize = 1_000;
 
 /// Appends what listeners hear of an event.
-pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: &mut Vec<EventView>) {
+pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: &mut Vec<News>) {
     match event {
         Event::Block { block, .. } => {
             tracing::debug!(height = block.height().0, id = %block.id(), count = block.transactions().len(), "block");
@@ -26,42 +27,40 @@ pub(super) fn tell(event: &Event, prefix: &AddressPrefix, counts: &Counts, out: 
             counts.confirmed.inc_by(u64::from(block.header().tx_count));
             let header = block.header();
             let (height, id) = (header.height.0, block.id().into());
-            out.push(EventView::Block {
+            out.push(News::One(EventView::Block {
                 height,
                 id,
                 parent: header.parent.into(),
                 time_ms: header.time.0,
                 producer: header.producer.to_text(prefix),
                 transaction_count: header.tx_count,
-            });
-            out.extend(block.transactions().iter().map(|transaction| EventView::Transaction {
-                id: transaction.id().into(),
-                status: TransactionState::Confirmed,
-                height: Some(height),
-                block: Some(id),
             }));
+            if !block.transactions().is_empty() {
+                let ids = block.transactions().iter().map(|transaction| transaction.id().into()).collect();
+                out.push(News::Confirmed(Confirmed { height, block: id, ids }));
+            }
         }
         Event::Reorganised { fork, from, to, depth, disconnected, connected } => {
             counts.reorganisations.inc();
             let joined = connected.len();
             tracing::warn!(fork = fork.0, %from, %to, depth, joined, "chain reorganised");
-            out.push(EventView::Reorg {
+            out.push(News::One(EventView::Reorg {
                 fork_height: fork.0,
                 from: (*from).into(),
                 to: (*to).into(),
                 depth: *depth,
                 disconnected: disconnected.iter().take(IDS_MAX).map(|id| (*id).into()).collect(),
                 connected: connected.iter().take(IDS_MAX).map(|id| (*id).into()).collect(),
-            });
+            }));
         }
-        Event::Pending { transaction } => out.push(EventView::Transaction {
+        Event::Pending { transaction } => out.push(News::One(EventView::Transaction {
             id: transaction.id().into(),
             status: TransactionState::Pending,
             height: None,
             block: None,
-        }),
+        })),
         Event::Dropped { id, reason } => {
-            out.push(EventView::Mempool { id: (*id).into(), reason: name_of(reason).to_owned() });
+            out.push(News::One(EventView::Mempool { id: (*id).into(), reason: name_of(reason).to_owned() }));
         }
         Event::SideBlock { height, id } => {
             tracing::info!(height = height.0, %id, "block kept beside the chain")

@@ -6,7 +6,7 @@ use super::news::SyncNews;
 use super::room::Room;
 use super::sealer::SealerDesk;
 use super::{Ask, Command, Counts, Judgement, NodeSettings, Submission, news};
-use crate::events::Events;
+use crate::events::{Events, News};
 use cairn_core::block::BLOCK_BYTES_MAX;
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::Timestamp;
@@ -235,8 +235,9 @@ impl Worker {
             }
         }
         self.tell_tip();
-        news.extend(self.sync_news.look(self.node.sync_status(), Instant::now()));
-        self.events.publish(&news)?;
+        let sync = self.sync_news.look(self.node.sync_status(), Instant::now());
+        news.extend(sync.map(News::One));
+        self.events.publish(news)?;
         for (request, outcome) in answers {
             self.answer(request, outcome);
         }

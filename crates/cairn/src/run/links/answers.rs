@@ -26,11 +26,10 @@ pub(super) async fn answer(links: Links, peer: PeerNumber, question: Question, c
 }
 
 async fn headers(links: &Links, locator: Vec<BlockId>, stop: BlockId) -> Option<Message> {
-    let look = move |node: &cairn_node::Node, ledger: &cairn_store::ledger::Ledger| {
-        let stop = (stop != BlockId::ZERO).then_some(stop);
-        node.headers_after(&locator, stop.as_ref(), HEADERS_MAX, ledger)
-    };
-    match links.0.node.ask(look).await.ok()? {
+    let reader = links.0.node.reader().clone();
+    let stop = (stop != BlockId::ZERO).then_some(stop);
+    let read = move || reader.headers_after(&locator, stop.as_ref(), HEADERS_MAX);
+    match tokio::task::spawn_blocking(read).await.ok()? {
         Ok(headers) => Some(Message::Headers(headers)),
         Err(error) => {
             tracing::warn!(%error, "headers cannot be read for a peer");

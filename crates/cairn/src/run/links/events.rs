@@ -3,6 +3,8 @@
 use super::trace;
 use super::{Links, Who, answers};
 use crate::api::views::EventView;
+use crate::events::News;
+use crate::run::checkers::Headers;
 use crate::run::{Command, NoAnswer};
 use cairn_core::numbers::Height;
 use cairn_core::target::Work;
@@ -121,7 +123,9 @@ impl Links {
     fn publish(&self, node: NodeId, connected: bool) {
         let event = EventView::Peer { id: node.to_string(), connected };
         // A little file work; the node thread finds and tells of a disk that fails.
-        if let Err(error) = tokio::task::block_in_place(|| self.0.node.events().publish(&[event])) {
+        if let Err(error) =
+            tokio::task::block_in_place(|| self.0.node.events().publish(vec![News::One(event)]))
+        {
             tracing::debug!(%error, "the news of a peer is lost");
         }
     }
@@ -135,25 +139,16 @@ impl Links {
                 return self.0.network.strike(peer, Offence::Malformed);
             }
         };
-        // Two thousand headers take some milliseconds, which others need not wait for.
-        let received = tokio::task::block_in_place(|| receive(message, self.0.node.consensus()));
-        match received {
-            Ok(Received::Input(input)) => {
-                if let PeerInput::Headers(headers) = &input
-                    && let Some(last) = headers.last()
-                {
-                    self.0.network.note_height(peer, last.header().height.0);
-                }
-                self.hand(peer, input, Some(credit)).await;
+        match receive(message) {
+            Received::Input(input) => self.hand(peer, input, Some(credit)).await,
+            Received::Headers(headers) => {
+                let work = Headers { headers, credit, links: self.clone() };
+                self.checkers().check_headers(PeerKey(peer.0), work);
             }
-            Ok(Received::Question(question)) => {
+            Received::Question(question) => {
                 tokio::spawn(answers::answer(self.clone(), peer, question, credit));
             }
-            Ok(Received::Misplaced) => self.0.network.strike(peer, Offence::UnknownTag),
-            Err(error) => {
-                tracing::debug!(%peer, %error, "header refused");
-                self.0.network.strike(peer, Offence::InvalidHeader);
-            }
+            Received::Misplaced => self.0.network.strike(peer, Offence::UnknownTag),
         }
     }
 

@@ -1,0 +1,87 @@
+//! Work of several peers, done in turns: whoever brings much waits for himself.
+
+use cairn_node::PeerKey;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What waits, by whose it is. Whose piece is in hand has none of his others taken, so that they are done in
+/// their order.
+#[derive(Debug)]
+pub(super) struct Turns<T> {
+    /// What each has waiting; nothing where all there was is in hand.
+    waiting: BTreeMap<PeerKey, VecDeque<T>>,
+    /// Whose turn it is next: all who have something waiting and nothing in hand.
+    order: VecDeque<PeerKey>,
+}
+
+impl<T> Default for Turns<T> {
+    fn default() -> Self {
+        Self { waiting: BTreeMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<T> Turns<T> {
+    /// Adds a piece of work of `peer`.
+    pub(super) fn push(&mut self, peer: PeerKey, work: T) {
+        let waiting = self.waiting.entry(peer).or_insert_with(|| {
+            self.order.push_back(peer);
+            VecDeque::new()
+        });
+        waiting.push_back(work);
+    }
+
+    /// The next piece, which is in hand until [`finish`](Self::finish).
+    pub(super) fn take(&mut self) -> Option<(PeerKey, T)> {
+        let peer = self.order.pop_front()?;
+        let work = self.waiting.get_mut(&peer)?.pop_front()?;
+        Some((peer, work))
+    }
+
+    /// The piece of `peer` that was in hand is done; says whether more of it waits.
+    pub(super) fn finish(&mut self, peer: PeerKey) -> bool {
+        let waits = self.waiting.get(&peer).is_some_and(|waiting| !waiting.is_empty());
+        if waits {
+            self.order.push_back(peer);
+        } else {
+            self.waiting.remove(&peer);
+        }
+        waits
+    }
+
+    /// Forgets all that waits.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANY: PeerKey = PeerKey(1);
+    const FEW: PeerKey = PeerKey(2);
+
+    #[test]
+    fn whoever_brings_much_waits_for_himself() {
+        let mut turns = Turns::default();
+        (0..5).for_each(|number| turns.push(MANY, number));
+        assert_eq!(turns.take(), Some((MANY, 0)));
+        assert_eq!(turns.take(), None, "the first is in hand, and the others come after it");
+        turns.push(FEW, 100);
+        assert!(turns.finish(MANY));
+        assert_eq!(turns.take(), Some((FEW, 100)));
+        assert_eq!(turns.take(), Some((MANY, 1)));
+        assert!(!turns.finish(FEW));
+        turns.push(FEW, 101);
+        assert_eq!(turns.take(), Some((FEW, 101)));
+        assert!(turns.finish(MANY));
+        assert_eq!(turns.take(), Some((MANY, 2)));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_whoever_has_nothing_waiting() {
+        let mut turns = Turns::default();
+        turns.push(MANY, 0);
+        assert!(turns.take().is_some() && !turns.finish(MANY));
+        assert!(turns.waiting.is_empty() && turns.order.is_empty());
+    }
+}
