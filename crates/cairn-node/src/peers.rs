@@ -6,7 +6,7 @@ use crate::mempool::{SubmitError, Submitted};
 use crate::messages::Effect;
 use crate::node::Node;
 use crate::relay;
-use crate::sync::{self, Place, SyncStatus, Wanted};
+use crate::sync::{self, ANNOUNCED_HEADERS_MAX, Place, SyncStatus, Wanted};
 use crate::wire::Message;
 use cairn_core::block::{BlockError, CheckedBlock, CheckedHeader, SealedHeader};
 use cairn_core::consensus::{Consensus, HeaderError};
@@ -209,6 +209,8 @@ pub enum PeerEffect {
 pub enum Offence {
     /// It did not answer in time.
     NoAnswer,
+    /// It sent more headers than news are, and was not asked for any. It may have been, long ago.
+    UnaskedHeaders,
     /// It began to send blocks and stopped.
     Stalled,
     /// It sent what it was not asked for.
@@ -470,6 +472,10 @@ impl Node {
     ) -> Result<(), StoreError> {
         let ids: Vec<BlockId> = headers.iter().map(CheckedHeader::id).collect();
         let was_asked = self.sync.is_asked_for_headers(peer);
+        if !was_asked && headers.len() > ANNOUNCED_HEADERS_MAX {
+            // They were checked, which costs more than to send the headers of our own chain again and again.
+            actions.push(sync::Action::Strike(peer, Offence::UnaskedHeaders));
+        }
         let claimed = self.sync.claimed(peer);
         match self.chain.accept_headers(peer, headers, now, store)? {
             Ok(HeadersVerdict { accepted, next }) => {

@@ -42,6 +42,8 @@ pub enum Offence {
     UnknownTag,
     /// Bulk data that nobody asked for.
     Unsolicited,
+    /// More headers at once than news are, that nobody asked for.
+    UnaskedHeaders,
     /// A question that was not answered in time.
     Unanswered,
     /// An answer that stands still.
@@ -92,7 +94,7 @@ impl Offence {
             Self::Malformed => 50,
             Self::InvalidTransaction | Self::Unsolicited | Self::UnknownTag => 20,
             Self::Stall => 10,
-            Self::Unanswered => 5,
+            Self::UnaskedHeaders | Self::Unanswered => 5,
             Self::RateLimit => 2,
         }
     }

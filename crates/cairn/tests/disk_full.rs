@@ -123,7 +123,6 @@ fn a_full_disk_refuses_new_work_and_recovers_when_there_is_room() {
     assert!(words.contains("no room on the disk for") && words.contains("make room"), "{words}");
     assert!(words.contains(path.to_str().unwrap()), "{words}");
     drop(node);
-    std::fs::remove_file(&filler).unwrap();
     std::fs::File::options()
         .write(true)
         .open(&ballast)
@@ -137,6 +136,7 @@ fn a_full_disk_refuses_new_work_and_recovers_when_there_is_room() {
 
     // With room again the node goes on by itself.
     std::fs::remove_file(&ballast).unwrap();
+    std::fs::remove_file(&filler).unwrap();
     let start = Instant::now();
     let late = transfer(&genesis, &key(2), 0, key(3).address(), 1);
     while connection.post("/v1/transactions", &late.to_bytes()).unwrap().status == 503 {

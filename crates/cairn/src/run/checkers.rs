@@ -1,7 +1,8 @@
 //! The threads that verify signatures before the node sees a transaction, a block or a header.
 //!
-//! A thread takes all that waits, up to a batch, and verifies it at once: a batch costs less than
-//! half of its signatures one by one, and the more comes the larger the batches are.
+//! A thread takes all that was submitted, up to a batch, and verifies it at once: a batch costs less than
+//! half of its signatures one by one, and the more comes the larger the batches are. What peers have sent is
+//! taken in turns with it.
 
 use super::links::Links;
 use super::turns::Turns;
@@ -79,6 +80,8 @@ struct Queue {
     bodies: VecDeque<Body>,
     transactions: usize,
     bytes: usize,
+    /// The kind of work whose turn it is.
+    turn: usize,
     stopped: bool,
 }
 
@@ -201,45 +204,19 @@ impl Checkers {
         }
     }
 
-    /// What is next; none once it is stopped. What moves the chain goes first: what waits for blocks is told
-    /// to wait by their number.
+    /// What is next; none once it is stopped. Each kind has its turn, so that none waits for another that does
+    /// not end.
     fn take(&self) -> Option<Work> {
         let mut queue = self.lock();
         loop {
             if queue.stopped {
                 return None;
             }
-            if let Some(body) = queue.bodies.pop_front() {
-                return Some(Work::Body(Box::new(body)));
-            }
-            if let Some((peer, headers)) = queue.headers.take() {
-                return Some(Work::Headers(peer, Box::new(headers)));
-            }
-            if !queue.waiting.is_empty() {
-                break;
-            }
-            if let Some((peer, work)) = queue.of_peers.take() {
-                // Transactions need no order: another thread may take the next ones of this peer.
-                queue.of_peers.finish(peer);
-                queue.transactions -= work.transactions.len();
-                queue.bytes -= work.memory();
-                return Some(Work::OfPeer(work));
+            if let Some(work) = queue.take() {
+                return Some(work);
             }
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        let mut batch = Vec::new();
-        let mut count = 0;
-        while let Some(next) = queue.waiting.front() {
-            count += next.transactions.len();
-            if !batch.is_empty() && count > BATCH_TRANSACTIONS_MAX {
-                break;
-            }
-            let Some(next) = queue.waiting.pop_front() else { break };
-            queue.transactions -= next.transactions.len();
-            queue.bytes -= next.bytes;
-            batch.push(next);
-        }
-        Some(Work::Batch(batch))
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -256,6 +233,57 @@ impl OfPeer {
 }
 
 impl Queue {
+    /// The next piece of the kind whose turn it is, or of the first one behind it that has any.
+    fn take(&mut self) -> Option<Work> {
+        for _ in 0..Self::KINDS.len() {
+            let take = Self::KINDS[self.turn];
+            self.turn = (self.turn + 1) % Self::KINDS.len();
+            let work = take(self);
+            if work.is_some() {
+                return work;
+            }
+        }
+        None
+    }
+
+    const KINDS: [fn(&mut Self) -> Option<Work>; 4] =
+        [Self::take_body, Self::take_headers, Self::take_batch, Self::take_of_peer];
+
+    fn take_body(&mut self) -> Option<Work> {
+        Some(Work::Body(Box::new(self.bodies.pop_front()?)))
+    }
+
+    fn take_headers(&mut self) -> Option<Work> {
+        let (peer, headers) = self.headers.take()?;
+        Some(Work::Headers(peer, Box::new(headers)))
+    }
+
+    fn take_of_peer(&mut self) -> Option<Work> {
+        let (peer, work) = self.of_peers.take()?;
+        // Transactions need no order: another thread may take the next ones of this peer.
+        self.of_peers.finish(peer);
+        self.transactions -= work.transactions.len();
+        self.bytes -= work.memory();
+        Some(Work::OfPeer(work))
+    }
+
+    /// All that was submitted, up to a batch.
+    fn take_batch(&mut self) -> Option<Work> {
+        let mut batch = Vec::new();
+        let mut count = 0;
+        while let Some(next) = self.waiting.front() {
+            count += next.transactions.len();
+            if !batch.is_empty() && count > BATCH_TRANSACTIONS_MAX {
+                break;
+            }
+            let Some(next) = self.waiting.pop_front() else { break };
+            self.transactions -= next.transactions.len();
+            self.bytes -= next.bytes;
+            batch.push(next);
+        }
+        (!batch.is_empty()).then_some(Work::Batch(batch))
+    }
+
     /// Whether so many transactions more may wait, with so many bytes in all.
     const fn has_room(&self, transactions: usize, bytes: usize) -> bool {
         self.transactions.saturating_add(transactions) <= WAITING_TRANSACTIONS_MAX

@@ -422,6 +422,7 @@ const fn priority_of(message: &Message) -> Priority {
 const fn to_strike(offence: Offence) -> cairn_p2p::Offence {
     match offence {
         Offence::NoAnswer => cairn_p2p::Offence::Unanswered,
+        Offence::UnaskedHeaders => cairn_p2p::Offence::UnaskedHeaders,
         Offence::Stalled => cairn_p2p::Offence::Stall,
         Offence::Unasked | Offence::UselessHeaders => cairn_p2p::Offence::Unsolicited,
         Offence::InvalidTransaction => cairn_p2p::Offence::InvalidTransaction,
