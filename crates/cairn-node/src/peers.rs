@@ -31,6 +31,8 @@ pub struct PeerInfo {
     pub height: Height,
     /// The work of its chain.
     pub work: Work,
+    /// Whether this node chose to connect to it.
+    pub is_outbound: bool,
 }
 
 /// What transactions of a peer are judged for.
@@ -270,7 +272,7 @@ impl Node {
         match input {
             PeerInput::Joined(info) => {
                 self.sync.join(peer, &info);
-                self.relay.join(peer, &self.mempool, now);
+                self.relay.join(peer, info.is_outbound, &self.mempool, now);
             }
             PeerInput::Left => {
                 self.sync.leave(peer);
@@ -449,7 +451,7 @@ impl Node {
         let leaves: Vec<LeafHash> = good.iter().map(CheckedTransaction::leaf).collect();
         let verdicts = self.admit(now, good.into_iter().map(Ok).collect(), store)?;
         if verdicts.iter().any(|verdict| matches!(verdict, Ok(Submitted::Pending { .. }))) {
-            self.tell_peer(peer, PeerEffect::Praise);
+            self.praise(peer);
         }
         for (leaf, verdict) in leaves.into_iter().zip(verdicts) {
             // It breaks a rule of this moment, so the peer may be right by its own tip and its own limits.
@@ -478,12 +480,13 @@ impl Node {
         }
         let claimed = self.sync.claimed(peer);
         match self.chain.accept_headers(peer, headers, now, store)? {
-            Ok(HeadersVerdict { accepted, next }) => {
+            Ok(HeadersVerdict { accepted, next, again_at }) => {
                 let shown = ids.last().and_then(|last| self.chain.reach(last));
                 // Where there is no room, asking at once would bring the same again; the plan asks later.
                 let is_full = matches!(accepted, AcceptedHeaders::NoRoom { .. });
                 let next = next.filter(|_| !is_full);
                 self.sync.note_headers(peer, &ids, shown, next, now, actions);
+                self.sync.note_headers_again(peer, again_at);
                 if is_full {
                     let counted = self.chain.counted_of(peer).map_or(Work::ZERO, |(_, work)| work);
                     self.sync.note_no_room(peer, claimed.max(counted));
@@ -499,6 +502,13 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// A peer has given something that was taken: from now on it goes before strangers.
+    fn praise(&mut self, peer: PeerKey) {
+        self.sync.note_proven(peer);
+        self.relay.note_proven(peer);
+        self.tell_peer(peer, PeerEffect::Praise);
     }
 
     fn take_compact(
@@ -625,7 +635,7 @@ impl Node {
                 match self.import(now, block, store)? {
                     Ok(Imported::Unconnected { .. } | Imported::Held { .. }) => {}
                     Ok(_) => {
-                        self.tell_peer(peer, PeerEffect::Praise);
+                        self.praise(peer);
                         parents.push(id);
                     }
                     Err(BlockRefusal::DiskFull) => self.sync.pause(now),

@@ -105,6 +105,8 @@ pub(crate) struct Producer {
     paused_until: Option<Timestamp>,
     /// The tip and the mempool that gave no block, so that the same is not tried again and again.
     barren: Option<(BlockId, u64)>,
+    /// The tip, and since when it is there by this node's clock.
+    tip_since: Option<(BlockId, Timestamp)>,
     wakeup: Option<Timestamp>,
 }
 
@@ -157,6 +159,7 @@ impl Producer {
             owed: VecDeque::new(),
             paused_until: None,
             barren: None,
+            tip_since: None,
             wakeup: None,
         }
     }
@@ -277,7 +280,9 @@ impl Producer {
             MiningMode::OnTransaction if waiting > 0 => Due::IfTransactions,
             MiningMode::OnTransaction => Due::No,
             MiningMode::Interval => {
-                let due_at = chain.tip_header().time.saturating_add_ms(self.config.interval_ms);
+                // Whoever stamps his blocks ahead of the clock must not make others wait for it.
+                let since = chain.tip_header().time.min(self.note_tip(chain.tip_id(), now));
+                let due_at = since.saturating_add_ms(self.config.interval_ms);
                 if due_at <= now {
                     return regular;
                 }
@@ -288,6 +293,17 @@ impl Producer {
                 Due::No
             }
             MiningMode::Continuous => regular,
+        }
+    }
+
+    /// Since when the tip is there.
+    fn note_tip(&mut self, tip: BlockId, now: Timestamp) -> Timestamp {
+        match self.tip_since {
+            Some((known, since)) if known == tip => since,
+            _ => {
+                self.tip_since = Some((tip, now));
+                now
+            }
         }
     }
 

@@ -94,6 +94,8 @@ struct Peer {
     late: Recent<LeafHash>,
     /// How often in a row it let time run out.
     failures: u32,
+    /// Whether this node chose it, or it has given something that was taken: it goes before strangers.
+    is_proven: bool,
     /// Until when it is not blamed again for letting time run out.
     spared_until: Option<Timestamp>,
     /// What it has asked for.
@@ -190,7 +192,7 @@ impl Relay {
     }
 
     /// A peer came; it will be told of what waits here, the newest in any case.
-    pub(crate) fn join(&mut self, peer: PeerKey, mempool: &Mempool, now: Timestamp) {
+    pub(crate) fn join(&mut self, peer: PeerKey, is_outbound: bool, mempool: &Mempool, now: Timestamp) {
         let mut queue: VecDeque<LeafHash> =
             mempool.newest().take(TO_ANNOUNCE_MAX).map(|transaction| transaction.leaf()).collect();
         // The oldest first: what follows by nonce comes after what it follows.
@@ -205,12 +207,20 @@ impl Relay {
             held: 0,
             late: Recent::new(ASKED_OF_PEER_MAX),
             failures: 0,
+            is_proven: is_outbound,
             spared_until: None,
             to_send: VecDeque::new(),
             send_at: None,
             turn: Turn::default(),
         };
         self.peers.insert(peer, peer_state);
+    }
+
+    /// A peer has given something that was taken.
+    pub(crate) fn note_proven(&mut self, peer: PeerKey) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.is_proven = true;
+        }
     }
 
     /// A peer went; what it was asked for is asked of others.
@@ -444,9 +454,10 @@ impl Relay {
         let Some(want) = self.wants.get(&leaf) else { return };
         self.release(&leaf, want.stage, false);
         let Some(want) = self.wants.get_mut(&leaf) else { return };
-        // Whoever names everything and sends nothing comes after all others.
-        let failures = |peer: &PeerKey| self.peers.get(peer).map(|state| state.failures);
-        let next = want.holders.iter().enumerate().filter_map(|(at, peer)| Some((failures(peer)?, at))).min();
+        // Whoever names everything and sends nothing comes after all others, and a stranger after those who
+        // have given something: names cost nothing, and each may hold a transaction up for a while.
+        let rank = |peer: &PeerKey| self.peers.get(peer).map(|state| (state.failures, !state.is_proven));
+        let next = want.holders.iter().enumerate().filter_map(|(at, peer)| Some((rank(peer)?, at))).min();
         let Some(peer) = next.and_then(|(_, at)| want.holders.remove(at)) else {
             self.wants.remove(&leaf);
             return;

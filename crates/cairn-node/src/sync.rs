@@ -118,6 +118,10 @@ struct Peer {
     headers_until: Option<Timestamp>,
     /// Until when nobody else is asked for headers meanwhile.
     alone_until: Option<Timestamp>,
+    /// When to ask it for headers again: those that it sent came from the future.
+    again_at: Option<Timestamp>,
+    /// Whether this node chose it, or it has given something that was taken: it goes before strangers.
+    is_proven: bool,
     /// Blocks it has.
     knows: Recent<BlockId>,
     /// Blocks it was asked for and does not have.
@@ -240,6 +244,8 @@ impl Sync {
             shown_end: None,
             headers_until: None,
             alone_until: None,
+            again_at: None,
+            is_proven: info.is_outbound,
             knows: Recent::new(BLOCKS_OF_PEER_MAX),
             lacks: Recent::new(BLOCKS_OF_PEER_MAX),
             jobs: 0,
@@ -285,7 +291,8 @@ impl Sync {
     /// When [`plan`](Self::plan) is due.
     pub(crate) fn wakeup(&self) -> Option<Timestamp> {
         let peers = self.peers.values();
-        let peers = peers.flat_map(|peer| [peer.headers_until, peer.alone_until, peer.believed_from]);
+        let peers =
+            peers.flat_map(|peer| [peer.headers_until, peer.alone_until, peer.believed_from, peer.again_at]);
         let jobs = self.jobs.values().map(|job| job.until);
         let short = self.short.as_ref().map(|short| short.until);
         peers.flatten().chain(jobs).chain(short).chain(self.paused_until).min()
@@ -331,6 +338,21 @@ impl Sync {
             }
             // It has shown all it has, or as much as is wanted.
             None => state.claimed = state.shown,
+        }
+    }
+
+    /// When to ask a peer for headers again, if it sent some from the future: told once, they are not told
+    /// again.
+    pub(crate) fn note_headers_again(&mut self, peer: PeerKey, again_at: Option<Timestamp>) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.again_at = again_at;
+        }
+    }
+
+    /// A peer has given something that was taken.
+    pub(crate) fn note_proven(&mut self, peer: PeerKey) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.is_proven = true;
         }
     }
 
@@ -608,6 +630,10 @@ impl Sync {
                 state.disbelieve(now);
                 actions.push(Action::Strike(*peer, Offence::NoAnswer));
             }
+            if state.again_at.take_if(|at| *at <= now).is_some() && state.headers_until.is_none() {
+                state.ask_headers(now);
+                actions.push(Action::AskHeaders(*peer));
+            }
         }
         let late: Vec<AskId> =
             self.jobs.iter().filter(|(_, job)| job.until <= now).map(|(ask, _)| *ask).collect();
@@ -632,15 +658,15 @@ impl Sync {
         }
     }
 
-    /// Asks a peer that claims more than is known for its headers, the one that was there first, unless
-    /// another was asked a moment ago.
+    /// Asks a peer that claims more than is known for its headers, unless another was asked a moment ago: the
+    /// one that was there first, strangers last, for a claim costs nothing.
     fn plan_headers(&mut self, place: &Place, now: Timestamp, actions: &mut Vec<Action>) {
         if !place.has_room || self.peers.values().any(|peer| peer.alone_until.is_some()) {
             return;
         }
-        let mut peers = self.peers.iter_mut();
-        let better = peers.find(|(_, peer)| peer.headers_until.is_none() && peer.claimed > place.best.work);
-        if let Some((peer, state)) = better {
+        let peers = self.peers.iter_mut();
+        let better = peers.filter(|(_, peer)| peer.headers_until.is_none() && peer.claimed > place.best.work);
+        if let Some((peer, state)) = better.min_by_key(|(peer, state)| (!state.is_proven, **peer)) {
             state.ask_headers(now);
             actions.push(Action::AskHeaders(*peer));
         }
@@ -691,14 +717,14 @@ impl Sync {
         actions: &mut Vec<Action>,
     ) {
         for round in 0..JOBS_OF_PEER_MAX {
-            let mut peers: Vec<(u32, PeerKey)> = self
+            let mut peers: Vec<(u32, bool, PeerKey)> = self
                 .peers
                 .iter()
                 .filter(|(_, state)| state.jobs <= round && (to_all || state.rests_until <= now))
-                .map(|(peer, state)| (state.failures, *peer))
+                .map(|(peer, state)| (state.failures, !state.is_proven, *peer))
                 .collect();
             peers.sort_unstable();
-            for (_, peer) in peers {
+            for (.., peer) in peers {
                 if open.is_empty() || (self.is_full() && !is_full) {
                     return;
                 }
@@ -711,8 +737,9 @@ impl Sync {
     /// long goes to that peer: else one that sends a block now and then would set the pace.
     fn take_over(&mut self, lowest: Option<Wanted>, now: Timestamp, actions: &mut Vec<Action>) {
         let Some(lowest) = lowest.filter(|lowest| self.on_the_way.contains_key(&lowest.id)) else { return };
-        let mut peers = self.peers.iter();
-        let idle = peers.find(|(_, state)| state.jobs == 0 && state.failures == 0 && state.has(&lowest));
+        let peers = self.peers.iter();
+        let idle = peers.filter(|(_, state)| state.jobs == 0 && state.failures == 0 && state.has(&lowest));
+        let idle = idle.min_by_key(|(peer, state)| (!state.is_proven, **peer));
         let Some(idle) = idle.map(|(peer, _)| *peer) else { return };
         let held = self.jobs.iter().find(|(_, job)| job.left.contains(&lowest.id));
         let Some((ask, job)) = held.filter(|(_, job)| job.since.saturating_add_ms(HOLE_TIME_MS) <= now)
@@ -774,7 +801,9 @@ impl Sync {
         if self.short.is_some() {
             return self.short.as_ref().is_some_and(|short| short.id == block.id);
         }
-        let holder = self.peers.iter().find(|(_, peer)| peer.knows.contains(&block.id) && peer.failures == 0);
+        let holders =
+            self.peers.iter().filter(|(_, peer)| peer.knows.contains(&block.id) && peer.failures == 0);
+        let holder = holders.min_by_key(|(peer, state)| (!state.is_proven, **peer));
         let Some((peer, _)) = holder else { return false };
         let until = now.saturating_add_ms(COMPACT_TIME_MS);
         self.short = Some(Short { id: block.id, peer: *peer, until, stage: ShortStage::Asked });

@@ -188,7 +188,11 @@ impl Chain {
         now: Timestamp,
     ) -> Result<HeadersVerdict, HeadersRefusal> {
         let Some(first) = headers.first() else {
-            return Ok(HeadersVerdict { accepted: AcceptedHeaders::Kept { new: 0 }, next: None });
+            return Ok(HeadersVerdict {
+                accepted: AcceptedHeaders::Kept { new: 0 },
+                next: None,
+                again_at: None,
+            });
         };
         let parent = first.header().parent;
         let counted = self.presync.end(peer, &parent).cloned();
@@ -199,29 +203,41 @@ impl Chain {
         let Judged { branch, until } = self.judge(headers, base, now)?;
         let Some((last, end)) = branch.last().map(|(id, entry)| (*id, entry.clone())) else {
             let until = until.expect("no header was judged because the first is from the future");
-            return Ok(HeadersVerdict { accepted: AcceptedHeaders::TooEarly { until }, next: None });
+            return Ok(HeadersVerdict {
+                accepted: AcceptedHeaders::TooEarly { until },
+                next: None,
+                again_at: Some(until),
+            });
         };
         let work = end.work;
         let goes_on = is_full && until.is_none();
         if self.outweighs_tip(work) && work >= self.minimum_work {
             if is_counted {
                 let next = self.presync.begin_keeping(peer, last, work);
-                return Ok(HeadersVerdict { accepted: AcceptedHeaders::Counted { work }, next });
+                return Ok(HeadersVerdict {
+                    accepted: AcceptedHeaders::Counted { work },
+                    next,
+                    again_at: until,
+                });
             }
             self.presync.forget(peer);
             let accepted = self.keep_headers(branch, work);
             let is_kept = matches!(accepted, AcceptedHeaders::Kept { .. });
             let next = (goes_on && is_kept).then_some(HeadersRequest { after: last, stop: None });
-            return Ok(HeadersVerdict { accepted, next });
+            return Ok(HeadersVerdict { accepted, next, again_at: until });
         }
         if !goes_on {
             self.presync.forget(peer);
-            return Ok(HeadersVerdict { accepted: AcceptedHeaders::Lighter { work }, next: None });
+            return Ok(HeadersVerdict {
+                accepted: AcceptedHeaders::Lighter { work },
+                next: None,
+                again_at: until,
+            });
         }
         let fork = self.presync.fork(peer).filter(|_| is_counted).unwrap_or(parent);
         let messages_max = if fork == self.tip_id() { COUNTED_AHEAD_MAX } else { COUNTED_MESSAGES_MAX };
         let next = self.presync.count(peer, parent, end, messages_max)?;
-        Ok(HeadersVerdict { accepted: AcceptedHeaders::Counted { work }, next: Some(next) })
+        Ok(HeadersVerdict { accepted: AcceptedHeaders::Counted { work }, next: Some(next), again_at: None })
     }
 
     /// Takes a message of headers that were counted before.
@@ -243,7 +259,7 @@ impl Chain {
         }
         let Some(first) = unknown.first() else {
             let accepted = AcceptedHeaders::Kept { new: 0 };
-            return Ok(HeadersVerdict { accepted, next: self.presync.note_kept(peer) });
+            return Ok(HeadersVerdict { accepted, next: self.presync.note_kept(peer), again_at: None });
         };
         let parent = first.header().parent;
         let Some(base) = self.known_entry(&parent).cloned() else {
@@ -253,14 +269,22 @@ impl Chain {
         if let Some(until) = until {
             // The clock went back since they were counted.
             self.presync.forget(peer);
-            return Ok(HeadersVerdict { accepted: AcceptedHeaders::TooEarly { until }, next: None });
+            return Ok(HeadersVerdict {
+                accepted: AcceptedHeaders::TooEarly { until },
+                next: None,
+                again_at: Some(until),
+            });
         }
         if self.headers.make_room(&parent, branch.len(), expected.work) < branch.len() {
             let again = Some(expected.request);
-            return Ok(HeadersVerdict { accepted: AcceptedHeaders::NoRoom { new: 0 }, next: again });
+            return Ok(HeadersVerdict {
+                accepted: AcceptedHeaders::NoRoom { new: 0 },
+                next: again,
+                again_at: None,
+            });
         }
         let accepted = self.keep_headers(branch, expected.work);
-        Ok(HeadersVerdict { accepted, next: self.presync.note_kept(peer) })
+        Ok(HeadersVerdict { accepted, next: self.presync.note_kept(peer), again_at: None })
     }
 
     /// Judges headers that stand on one another, the first on `base`, up to one from the future.

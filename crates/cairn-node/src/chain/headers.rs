@@ -68,6 +68,8 @@ pub struct HeadersVerdict {
     pub accepted: AcceptedHeaders,
     /// What to ask for next; none if the peer has shown all it has, or if nothing is wanted of it now.
     pub next: Option<HeadersRequest>,
+    /// When to ask the peer again, because the first header that was not judged comes from the future.
+    pub again_at: Option<Timestamp>,
 }
 
 /// What became of the headers of a message that break no rule.

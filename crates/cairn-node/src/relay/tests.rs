@@ -52,7 +52,7 @@ impl Flood {
     fn new(peers: u64) -> Self {
         let mut flood = Self { relay: Relay::new(RelayConfig::default()), bench: Bench::easy(), now: START };
         for peer in 0..peers {
-            flood.relay.join(PeerKey(peer), &flood.bench.node.mempool, START);
+            flood.relay.join(PeerKey(peer), false, &flood.bench.node.mempool, START);
         }
         flood
     }
@@ -157,10 +157,28 @@ fn of_peers_that_say_they_have_a_transaction_so_many_are_remembered() {
 }
 
 #[test]
+fn silent_strangers_hold_a_transaction_up_once_where_somebody_has_given_something_before() {
+    let mut flood = Flood::new(26);
+    let honest = PeerKey(25);
+    flood.act(|relay, _, _, _| relay.note_proven(honest));
+    // All others are first to name it, and send nothing.
+    for peer in 0..=25 {
+        flood.announce(peer, &[leaf(1)]);
+    }
+    assert_eq!(asked(&flood.wait_ms(FETCH_TIME_MS), honest), 1);
+    // Whoever this node chose goes before strangers from the start.
+    let chosen = PeerKey(99);
+    flood.act(|relay, mempool, now, _| relay.join(chosen, true, mempool, now));
+    (0..25).for_each(|peer| drop(flood.announce(peer, &[leaf(2)])));
+    flood.announce(99, &[leaf(2)]);
+    assert_eq!(asked(&flood.wait_ms(FETCH_TIME_MS), chosen), 1);
+}
+
+#[test]
 fn peers_that_come_and_go_leave_nothing_behind() {
     let mut flood = Flood::new(1);
     for peer in 1..200 {
-        flood.act(|relay, mempool, now, _| relay.join(PeerKey(peer), mempool, now));
+        flood.act(|relay, mempool, now, _| relay.join(PeerKey(peer), false, mempool, now));
         flood.announce(peer, &leaves(0..300));
         flood.act(|relay, _, now, actions| relay.leave(PeerKey(peer), now, actions));
     }

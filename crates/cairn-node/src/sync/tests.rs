@@ -37,7 +37,10 @@ impl Ahead {
     fn new(peers: u64, headers: usize, weight: u64) -> Self {
         let mut sync = Sync::default();
         for peer in 0..peers {
-            sync.join(PeerKey(peer), &PeerInfo { height: Height(0), work: work(headers) });
+            sync.join(
+                PeerKey(peer),
+                &PeerInfo { height: Height(0), work: work(headers), is_outbound: false },
+            );
         }
         Self { sync, headers, weight, tip: 0, now: START }
     }
@@ -178,7 +181,10 @@ fn bodies_that_are_never_sent_cost_ever_rarer_questions() {
 fn a_crowd_that_claims_much_is_asked_one_at_a_time() {
     let mut sync = Sync::default();
     for peer in 0..200 {
-        sync.join(PeerKey(peer), &PeerInfo { height: Height(u64::MAX), work: work(usize::MAX) });
+        sync.join(
+            PeerKey(peer),
+            &PeerInfo { height: Height(u64::MAX), work: work(usize::MAX), is_outbound: false },
+        );
     }
     let best = BestHeader { id: id(0), height: Height(0), work: work(1) };
     let place = Place { tip: id(0), height: Height(0), best, has_room: true };
@@ -232,4 +238,20 @@ fn a_peer_that_goes_takes_its_block_in_short_along() {
     ahead.sync.leave(PeerKey(0));
     assert!(ahead.sync.short.is_none());
     assert_eq!(asks(&ahead.plan().0).iter().map(|it| it.0).collect::<Vec<_>>(), [PeerKey(1)]);
+}
+
+#[test]
+fn whoever_only_claims_is_asked_after_those_who_have_given_something() {
+    let mut ahead = Ahead::new(26, 10, 1);
+    let honest = PeerKey(25);
+    ahead.sync.note_proven(honest);
+    // Nothing is known of what they claim.
+    let best = BestHeader { id: id(0), height: Height(0), work: Work::ZERO };
+    let place = Place { tip: id(0), height: Height(0), best, has_room: true };
+    let mut actions = Vec::new();
+    ahead.sync.plan(&place, |_| Vec::new(), START, &mut actions);
+    assert!(matches!(&actions[..], [Action::AskHeaders(peer)] if *peer == honest), "{actions:?}");
+    // The same for blocks, whose headers are here.
+    let (actions, _) = ahead.plan();
+    assert_eq!(asks(&actions).first().map(|(peer, ..)| *peer), Some(honest));
 }

@@ -252,7 +252,7 @@ fn headers_that_find_no_room_are_not_asked_for_until_there_is_some() {
     let mut bench = Bench::new(&network, crate::NodeConfig { minimum_work: work, ..miner() });
     bench.now = bench.now.saturating_add_ms(1_000_000_000);
     let peer = PeerKey(1);
-    let info = PeerInfo { height: Height(u64::try_from(count).unwrap()), work };
+    let info = PeerInfo { height: Height(u64::try_from(count).unwrap()), work, is_outbound: false };
     bench.handle(Input::Peer { peer, input: PeerInput::Joined(info) });
     let ids = ids(&headers);
     // Answers each question at once, as a good peer would.
@@ -500,6 +500,28 @@ fn headers_from_the_future_are_neither_kept_nor_held_against_anybody() {
     let more = headers_on(&network, &start, Person(4), 2, 60_000);
     bench.now = start.time.saturating_add_ms(50_000);
     assert_eq!(bench.accept(1, &more).unwrap().accepted, kept(1));
+}
+
+#[test]
+fn headers_from_the_future_are_asked_for_again_when_their_time_has_come() {
+    let network = Network::easy();
+    let mut bench = Bench::new(&network, miner());
+    let peer = PeerKey(1);
+    let info = PeerInfo { height: Height(0), work: Work::ZERO, is_outbound: false };
+    bench.handle(Input::Peer { peer, input: PeerInput::Joined(info) });
+    let start = genesis_of(&network);
+    let far = bench.now.0 - start.time.0 + 100_000;
+    let headers = headers_on(&network, &start, BOB, 1, far);
+    let until = Timestamp(headers[0].header().time.0 - 20_000);
+    // Told once, by a peer that will not tell it again.
+    bench.handle(Input::Peer { peer, input: PeerInput::Headers(headers) });
+    bench.told.clear();
+    assert_eq!(bench.node.next_wakeup(), Some(until));
+    bench.now = until;
+    bench.handle(Input::Wakeup);
+    let asked =
+        |(_, effect): &(PeerKey, PeerEffect)| matches!(effect, PeerEffect::Send(Message::GetHeaders { .. }));
+    assert!(bench.told.iter().any(asked), "{:?}", bench.told);
 }
 
 /// Brings `bench` to where `source` is, as a peer would: headers, then bodies. Returns the messages.

@@ -130,6 +130,32 @@ fn at_intervals_blocks_come_even_if_empty() {
 }
 
 #[test]
+fn at_intervals_a_tip_that_is_stamped_ahead_of_the_clock_holds_nobody_up() {
+    let mut bench = bench_in(MiningMode::Interval, |config| config.mining.interval_ms = 2_000);
+    bench.seal();
+    for _ in 0..3 {
+        // Another producer stamps as far ahead as is allowed.
+        let mut other = Bench::new(&bench.network.clone(), miner_for(BOB));
+        for bytes in bench.blocks_above(0) {
+            other.import_bytes(&bytes).unwrap();
+        }
+        other.now = bench.now.saturating_add_ms(14_500);
+        let ahead = other.mine(1).pop().unwrap();
+        bench.import_bytes(&ahead).unwrap();
+        let stamped = bench.node.tip().header.time;
+        assert!(stamped > bench.now.saturating_add_ms(10_000), "{stamped:?}");
+        bench.wait_ms(1_999);
+        assert!(bench.job.is_none());
+        bench.wait_ms(1);
+        // Its own block stands right behind it, and is taken by all.
+        let job = bench.job.as_ref().expect("two seconds have passed since the tip came");
+        assert_eq!(job.header.time, stamped.saturating_add_ms(1));
+        assert!(job.not_before <= bench.now);
+        bench.seal();
+    }
+}
+
+#[test]
 fn at_intervals_without_empty_blocks_the_block_waits_for_a_transaction() {
     let mut bench = bench_in(MiningMode::Interval, |config| {
         config.mining.interval_ms = 5_000;

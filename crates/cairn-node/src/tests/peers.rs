@@ -89,7 +89,7 @@ impl World {
         self.links.insert((a.min(b), a.max(b)), self.next_link);
         for (at, with) in [(a, b), (b, a)] {
             let tip = self.nodes[with].node.tip();
-            let info = PeerInfo { height: tip.header.height, work: tip.work };
+            let info = PeerInfo { height: tip.header.height, work: tip.work, is_outbound: false };
             self.feed(at, with, PeerInput::Joined(info));
         }
     }
@@ -420,7 +420,7 @@ fn what_was_not_asked_for_is_not_taken() {
     let network = Network::easy();
     let mut bench = Bench::new(&network, miner());
     let peer = PeerKey(1);
-    let info = PeerInfo { height: Height(bench.height()), work: bench.node.tip().work };
+    let info = PeerInfo { height: Height(bench.height()), work: bench.node.tip().work, is_outbound: false };
     bench.handle(Input::Peer { peer, input: PeerInput::Joined(info) });
     let transaction = Person(5).sends(0).sign(&network).transaction().clone();
     bench.handle(Input::Peer { peer, input: PeerInput::Transactions(vec![transaction]) });
@@ -470,7 +470,7 @@ fn a_block_in_short_that_does_not_come_out_is_asked_for_whole() {
         let mut bench = Bench::new(&network, miner());
         bench.now = other.now;
         let peer = PeerKey(1);
-        let info = PeerInfo { height: Height(0), work: bench.node.tip().work };
+        let info = PeerInfo { height: Height(0), work: bench.node.tip().work, is_outbound: false };
         bench.handle(Input::Peer { peer, input: PeerInput::Joined(info) });
         let headers = other.headers_above(0);
         let id = headers[0].id();
@@ -527,7 +527,7 @@ fn a_false_signature_costs_its_sender_and_is_not_fetched_again() {
     let network = Network::easy();
     let mut bench = Bench::new(&network, miner());
     let peer = PeerKey(1);
-    let info = PeerInfo { height: Height(bench.height()), work: bench.node.tip().work };
+    let info = PeerInfo { height: Height(bench.height()), work: bench.node.tip().work, is_outbound: false };
     bench.handle(Input::Peer { peer, input: PeerInput::Joined(info) });
     let mut transaction = Person(5).sends(0).sign(&network).transaction().clone();
     transaction.body.nonce.0 += 1;

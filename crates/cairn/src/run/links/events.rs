@@ -98,7 +98,7 @@ impl Links {
         }
         if info.hello.roles.contains(Roles::FULL) {
             let work = Work::from_be_bytes(info.hello.work);
-            let info = PeerInfo { height: Height(info.hello.height), work };
+            let info = PeerInfo { height: Height(info.hello.height), work, is_outbound };
             self.hand(peer, PeerInput::Joined(info), None).await;
         }
     }
