@@ -259,9 +259,7 @@ impl Queue {
     }
 
     fn take_of_peer(&mut self) -> Option<Work> {
-        let (peer, work) = self.of_peers.take()?;
-        // Transactions need no order: another thread may take the next ones of this peer.
-        self.of_peers.finish(peer);
+        let (_, work) = self.of_peers.take_unordered()?;
         self.transactions -= work.transactions.len();
         self.bytes -= work.memory();
         Some(Work::OfPeer(work))

@@ -25,6 +25,7 @@ pub use orders::{Who, WhoError};
 
 use super::checkers::{Body, Checkers, OfPeer};
 use super::{Command, NodeHandle};
+use answers::Questions;
 use cairn_core::hash::LeafHash;
 use cairn_core::transaction::IdentifiedTransaction;
 use cairn_node::PeerKey;
@@ -91,6 +92,7 @@ struct Inner {
     network: Network,
     node: NodeHandle,
     requests: Mutex<Requests>,
+    questions: Questions,
     dialer: Dialer,
     trackers: Trackers,
     orders: Orders,
@@ -158,6 +160,7 @@ impl Links {
             network,
             node: node.clone(),
             requests: Mutex::default(),
+            questions: Questions::default(),
             dialer,
             trackers,
             orders,

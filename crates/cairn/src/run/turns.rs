@@ -3,8 +3,8 @@
 use cairn_node::PeerKey;
 use std::collections::{BTreeMap, VecDeque};
 
-/// What waits, by whose it is. Whose piece is in hand has none of his others taken, so that they are done in
-/// their order.
+/// What waits, by whose it is. The pieces of one peer are done one after the other, in their order; peers take
+/// turns.
 #[derive(Debug)]
 pub(super) struct Turns<T> {
     /// What each has waiting; nothing where all there was is in hand.
@@ -33,6 +33,13 @@ impl<T> Turns<T> {
     pub(super) fn take(&mut self) -> Option<(PeerKey, T)> {
         let peer = self.order.pop_front()?;
         let work = self.waiting.get_mut(&peer)?.pop_front()?;
+        Some((peer, work))
+    }
+
+    /// The next piece, where order does not matter: the same peer's others may be taken meanwhile.
+    pub(super) fn take_unordered(&mut self) -> Option<(PeerKey, T)> {
+        let (peer, work) = self.take()?;
+        self.finish(peer);
         Some((peer, work))
     }
 
@@ -75,6 +82,15 @@ mod tests {
         assert_eq!(turns.take(), Some((FEW, 101)));
         assert!(turns.finish(MANY));
         assert_eq!(turns.take(), Some((MANY, 2)));
+    }
+
+    #[test]
+    fn where_order_does_not_matter_nothing_waits_for_what_is_in_hand() {
+        let mut turns = Turns::default();
+        (0..3).for_each(|number| turns.push(MANY, number));
+        turns.push(FEW, 100);
+        let taken: Vec<i32> = std::iter::from_fn(|| turns.take_unordered()).map(|(_, work)| work).collect();
+        assert_eq!(taken, [0, 100, 1, 2]);
     }
 
     #[test]

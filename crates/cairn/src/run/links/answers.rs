@@ -1,28 +1,77 @@
 //! Answering what peers ask of the chain, from what is durable, beside the node thread.
 
 use super::{Links, frame_of};
+use crate::run::turns::Turns;
 use cairn_core::hash::BlockId;
+use cairn_node::PeerKey;
 use cairn_node::compact::{CompactBlock, transactions_at};
 use cairn_node::peers::Question;
 use cairn_node::wire::{GENESIS_PIECE_BYTES_MAX, HEADERS_MAX, Message};
 use cairn_p2p::{AnswerStream, BulkEnd, Credit, EndCode, PeerNumber, Priority};
 use cairn_store::ledger::{Block, Reader};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// About how many bytes of blocks are read before they are sent.
-const READ_AHEAD_BYTES: usize = 1024 * 1024;
+/// About how many bytes of blocks are read before they are sent. A whole block is in any case.
+const READ_AHEAD_BYTES: usize = 256 * 1024;
+/// How many questions on streams between peers are answered at a time.
+const ANSWERS_MAX: usize = 4;
 
-/// Answers a question on the stream between peers. What is not here gets no answer. The peer may ask on
-/// when the answer is on its way.
-pub(super) async fn answer(links: Links, peer: PeerNumber, question: Question, credit: Credit) {
+/// Questions that wait for their answer: few are answered at a time, of each peer one after the other, so that
+/// whoever asks much waits for himself.
+#[derive(Debug, Default)]
+pub(super) struct Questions(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// There are no more of a peer than it has credit.
+    turns: Turns<(Question, Credit)>,
+    answering: usize,
+}
+
+/// Answers a question when its turn comes.
+pub(super) fn take_question(links: &Links, peer: PeerNumber, question: Question, credit: Credit) {
+    links.0.questions.lock().turns.push(PeerKey(peer.0), (question, credit));
+    answer_next(links);
+}
+
+fn answer_next(links: &Links) {
+    let mut waiting = links.0.questions.lock();
+    while waiting.answering < ANSWERS_MAX
+        && let Some((peer, (question, credit))) = waiting.turns.take()
+    {
+        waiting.answering += 1;
+        let links = links.clone();
+        tokio::spawn(async move {
+            answer(&links, PeerNumber(peer.0), question).await;
+            // The peer may ask on when the answer is on its way.
+            drop(credit);
+            let mut waiting = links.0.questions.lock();
+            waiting.answering -= 1;
+            waiting.turns.finish(peer);
+            drop(waiting);
+            answer_next(&links);
+        });
+    }
+}
+
+impl Questions {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing under the lock can panic halfway through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers a question on the stream between peers. What is not here gets no answer.
+async fn answer(links: &Links, peer: PeerNumber, question: Question) {
     let answer = match question {
-        Question::Headers { locator, stop } => headers(&links, locator, stop).await,
-        Question::Compact(id) => compact(&links, peer, id).await,
-        Question::BlockTransactions { block, places } => block_transactions(&links, block, places).await,
+        Question::Headers { locator, stop } => headers(links, locator, stop).await,
+        Question::Compact(id) => compact(links, peer, id).await,
+        Question::BlockTransactions { block, places } => block_transactions(links, block, places).await,
     };
     if let Some(message) = answer {
+        // Whoever takes nothing is given up by the link.
         let _ = links.0.network.send(peer, frame_of(&message), Priority::Block);
     }
-    drop(credit);
 }
 
 async fn headers(links: &Links, locator: Vec<BlockId>, stop: BlockId) -> Option<Message> {

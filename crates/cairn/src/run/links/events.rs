@@ -146,7 +146,7 @@ impl Links {
                 self.checkers().check_headers(PeerKey(peer.0), work);
             }
             Received::Question(question) => {
-                tokio::spawn(answers::answer(self.clone(), peer, question, credit));
+                answers::take_question(self, peer, question, credit);
             }
             Received::Misplaced => self.0.network.strike(peer, Offence::UnknownTag),
         }
