@@ -90,7 +90,7 @@ enum Command {
     /// Become a node of a network that somebody else began: by its invite, or by an address and its identity.
     Join(Box<join::Arguments>),
     /// Introduce the nodes of a network to each other; keeps no chain.
-    Tracker(tracker::Arguments),
+    Tracker(Box<tracker::Arguments>),
     /// Begin a network for several machines, and invite others to one.
     #[command(subcommand)]
     Network(networks::Command),
@@ -132,7 +132,7 @@ enum Command {
     Log(log::Arguments),
     /// Look for what is wrong with this machine, the chain or the node.
     Doctor(doctor::Arguments),
-    /// Stop a node that runs here.
+    /// Stop a node or a tracker that runs here.
     Stop(stop::Arguments),
     /// Measure this machine: each figure beside its limit.
     Bench(bench::Arguments),
@@ -175,7 +175,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Devnet(arguments) => devnet::run(arguments, context),
         Command::Node(arguments) => node::run(*arguments, context),
         Command::Join(arguments) => join::run(*arguments, context),
-        Command::Tracker(arguments) => tracker::run(arguments, context),
+        Command::Tracker(arguments) => tracker::run(*arguments, context),
         Command::Network(command) => networks::run(command, &context),
         Command::Genesis(command) => genesis::run(command, &context),
         Command::Wallet(arguments) => wallet::run(&arguments, &context),
@@ -234,7 +234,7 @@ fn refuse_usage(error: &clap::Error, json: bool) -> ExitCode {
 /// What bare `cairn` says: what to do next, here and now.
 fn greet(json: bool) -> Result<(), CliError> {
     let directories = crate::paths::Directories::of_user()?;
-    let nodes = crate::paths::running_nodes(&directories.runtime);
+    let nodes = crate::paths::all_running(&directories.runtime);
     if json {
         output::print_json(&serde_json::json!({ "version": VERSION, "running": nodes }));
         return Ok(());
@@ -254,7 +254,13 @@ fn greet(json: bool) -> Result<(), CliError> {
         ]
     } else {
         for node in &nodes {
-            lines.push(format!("{} {} runs at {} (pid {})", node.network, node.name, node.api, node.pid));
+            lines.push(format!(
+                "{} of {} runs at {} (pid {})",
+                node.title(),
+                node.network,
+                node.api,
+                node.pid
+            ));
         }
         lines.push(String::new());
         lines.push("What to do next:".to_owned());

@@ -1,6 +1,6 @@
-//! Where things lie: the XDG directories, and the register of running nodes.
+//! Where things lie: the XDG directories, and the register of running nodes and trackers.
 //!
-//! A running node writes one small file into the runtime directory, so that commands find it
+//! Whoever runs writes one small file into the runtime directory, so that commands find it
 //! without being told. A file whose process is gone is ignored and taken away.
 
 use crate::failure::CliError;
@@ -55,9 +55,23 @@ impl Directories {
     }
 }
 
-/// A running node, as the register knows it.
+/// What a process of the register does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A node: it keeps a chain and answers all that the interface has.
+    #[default]
+    Node,
+    /// A tracker: it keeps none.
+    Tracker,
+}
+
+/// A running node or tracker, as the register knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningNode {
+    /// What it does.
+    #[serde(default)]
+    pub kind: Kind,
     /// The process.
     pub pid: u32,
     /// The node's own name.
@@ -68,13 +82,24 @@ pub struct RunningNode {
     pub network: String,
     /// The id of block 0.
     pub identity: String,
-    /// Where the node keeps its chain.
+    /// Where it keeps what it has.
     pub data_dir: PathBuf,
     /// The file that holds the token for what changes the node.
     pub token_file: PathBuf,
     /// By what its certificate is known; none where it speaks plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+}
+
+impl RunningNode {
+    /// What it is called, in a sentence: a node by its name, a tracker as that.
+    pub fn title(&self) -> String {
+        match (self.kind, self.name.as_str()) {
+            (Kind::Node, name) => name.to_owned(),
+            (Kind::Tracker, "tracker") => "the tracker".to_owned(),
+            (Kind::Tracker, name) => format!("the tracker {name}"),
+        }
+    }
 }
 
 /// The file of a running node in the register; dropping it takes the file away.
@@ -157,14 +182,25 @@ pub(crate) fn read_kept<T: DeserializeOwned + Default>(
 
 /// All nodes of the register whose process lives, ordered by network and name.
 pub fn running_nodes(runtime: &Path) -> Vec<RunningNode> {
+    let mut nodes = all_running(runtime);
+    nodes.retain(|node| node.kind == Kind::Node);
+    nodes
+}
+
+/// The same with the trackers, behind the nodes of their network.
+pub fn all_running(runtime: &Path) -> Vec<RunningNode> {
     let Ok(entries) = fs::read_dir(runtime) else {
         return Vec::new();
     };
     let files = entries.filter_map(Result::ok).map(|entry| entry.path());
     let records = files.filter(|file| file.extension().is_some_and(|it| it == "json")).take(RECORDS_MAX);
     let mut nodes: Vec<RunningNode> = records.filter_map(|file| read_record(&file)).collect();
-    nodes.sort_by(|a, b| (&a.network, &a.name, &a.api).cmp(&(&b.network, &b.name, &b.api)));
+    nodes.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
     nodes
+}
+
+fn order_of(node: &RunningNode) -> (&str, bool, &str, &str) {
+    (&node.network, node.kind == Kind::Tracker, &node.name, &node.api)
 }
 
 /// The node of one file; none if it cannot be read, or if its process is gone.
@@ -219,6 +255,7 @@ mod tests {
 
     fn node(pid: u32, name: &str) -> RunningNode {
         RunningNode {
+            kind: Kind::Node,
             pid,
             name: name.to_owned(),
             api: format!("http://127.0.0.1:{}", 7780 + name.len()),
@@ -250,6 +287,27 @@ mod tests {
         let registered = register(directory.path(), &node(child.id(), "n0")).unwrap();
         assert_eq!(running_nodes(directory.path()), []);
         assert!(!registered.file.exists());
+    }
+
+    #[test]
+    fn a_tracker_is_no_node_and_a_record_of_an_earlier_release_is_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let pid = std::process::id();
+        let tracker = RunningNode { kind: Kind::Tracker, ..node(pid, "a") };
+        let earlier = node(pid, "n0");
+        let _registered = register(directory.path(), &tracker).unwrap();
+        let mut record = serde_json::to_value(&earlier).unwrap();
+        record.as_object_mut().unwrap().remove("kind");
+        fs::write(directory.path().join("1-x.json"), record.to_string()).unwrap();
+        assert_eq!(running_nodes(directory.path()), [earlier.clone()]);
+        assert_eq!(all_running(directory.path()), [earlier, tracker]);
+    }
+
+    #[test]
+    fn a_tracker_is_called_one() {
+        let tracker = |name| RunningNode { kind: Kind::Tracker, ..node(1, name) }.title();
+        assert_eq!([tracker("tracker"), tracker("west")], ["the tracker", "the tracker west"]);
+        assert_eq!(node(1, "n0").title(), "n0");
     }
 
     #[test]

@@ -23,9 +23,10 @@ mod views;
 
 pub use views::{DeadAnswer, DeadRequest, TrackedNode, TrackerStatus};
 
+use crate::api::guard::{TOKEN_FILE, Token};
 use crate::api::metrics::HttpMetrics;
 use crate::api::server;
-use crate::paths::create_private_directory;
+use crate::paths::{Kind, RunningNode, create_private_directory, register};
 use crate::pidfile::{PidFile, PidFileError};
 use crate::run::links::{KEY_FILE, LinkError, message_of, send_genesis_text};
 use crate::run::service::{Exposure, ServiceError, bind, url, watch_signals};
@@ -42,7 +43,7 @@ use looks::{Looker, Target};
 use registry::{Look, Registry, Visitor};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
@@ -97,6 +98,8 @@ pub struct TrackerSettings {
     pub ttl: Duration,
     /// Where nodes find it, for invites; where it listens, if empty.
     pub addresses: Vec<PeerAddress>,
+    /// The register of what runs here.
+    pub runtime_directory: PathBuf,
 }
 
 /// A tracker that is ready.
@@ -108,6 +111,8 @@ pub struct Ready {
     pub p2p: Vec<SocketAddr>,
     /// The address of its HTTP interface.
     pub http: String,
+    /// The file with the token that stops it.
+    pub token_file: PathBuf,
     /// By what its certificate is known; none where it speaks plain HTTP.
     pub fingerprint: Option<String>,
 }
@@ -144,9 +149,11 @@ struct Tracker {
     ttl_ms: u64,
     addresses: Vec<PeerAddress>,
     file: PathBuf,
+    token: Token,
+    stop: watch::Sender<bool>,
 }
 
-/// Runs a tracker until it is told to stop, by SIGINT or SIGTERM; a second signal ends the program at once.
+/// Runs a tracker until it is told to stop, by SIGINT, SIGTERM or over its interface; a second signal ends the program at once.
 ///
 /// # Errors
 ///
@@ -155,18 +162,20 @@ pub fn run(settings: TrackerSettings, ready: impl FnOnce(&Ready)) -> Result<(), 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(ServiceError::Threads)?;
     let (stop, stopped) = watch::channel(false);
-    watch_signals(&runtime, stop).map_err(ServiceError::Threads)?;
-    let ended = runtime.block_on(serve(settings, stopped, ready));
+    watch_signals(&runtime, stop.clone()).map_err(ServiceError::Threads)?;
+    let ended = runtime.block_on(serve(settings, stop, stopped, ready));
     runtime.shutdown_background();
     ended
 }
 
 async fn serve(
     settings: TrackerSettings,
+    stop: watch::Sender<bool>,
     mut stopped: watch::Receiver<bool>,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), TrackerError> {
-    let TrackerSettings { genesis, directory, name, listen, exposure, ttl, addresses } = settings;
+    let TrackerSettings { genesis, directory, name, listen, exposure, ttl, addresses, runtime_directory } =
+        settings;
     create_private_directory(&directory)
         .map_err(|source| TrackerError::Directory { path: directory.clone(), source })?;
     let lock = PidFile::claim(&directory.join("lock"))?;
@@ -200,8 +209,16 @@ async fn serve(
     let mut registry = Registry::new(ttl_ms, getrandom::u64().unwrap_or_default());
     registry.restore(memory.nodes, now_ms());
     let due: Vec<Target> = registry.reached().map(|(address, entry)| (*address, entry.node)).collect();
-    let ready_now =
-        Ready { id: network.id(), p2p: network.listening().to_vec(), http: url(&access, http), fingerprint };
+    let token = Token::create(&directory).map_err(ServiceError::from)?;
+    let ready_now = Ready {
+        id: network.id(),
+        p2p: network.listening().to_vec(),
+        http: url(&access, http),
+        token_file: directory.join(TOKEN_FILE),
+        fingerprint,
+    };
+    let registered = register(&runtime_directory, &record_of(&genesis, &name, &directory, &ready_now))
+        .map_err(|source| ServiceError::Register { path: runtime_directory, source })?;
     let tracker = Arc::new(Tracker {
         genesis_text: genesis.to_toml().into(),
         genesis,
@@ -212,6 +229,8 @@ async fn serve(
         ttl_ms,
         addresses,
         file,
+        token,
+        stop,
     });
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), commit = env!("CAIRN_COMMIT"),
@@ -238,8 +257,24 @@ async fn serve(
     let _ = server.await;
     saved::save(&tracker.file, &tracker.memory());
     tracing::info!("tracker stopped");
-    drop(lock);
+    Token::remove(&directory);
+    drop((registered, lock));
     Ok(())
+}
+
+/// What the register of what runs here says about a tracker.
+fn record_of(genesis: &Genesis, name: &str, directory: &Path, ready: &Ready) -> RunningNode {
+    RunningNode {
+        kind: Kind::Tracker,
+        pid: std::process::id(),
+        name: name.to_owned(),
+        api: ready.http.clone(),
+        network: genesis.section().network.name.clone(),
+        identity: genesis.identity().to_string(),
+        data_dir: directory.to_owned(),
+        token_file: ready.token_file.clone(),
+        fingerprint: ready.fingerprint.clone(),
+    }
 }
 
 impl Tracker {

@@ -439,6 +439,77 @@ fn a_node_runs_behind_the_terminal_until_it_is_stopped() {
 }
 
 #[test]
+fn a_tracker_behind_the_terminal_is_stopped_as_a_node_is() {
+    let home = Home::new();
+    let file = home.write("genesis.toml", &genesis(1));
+    let (status, error) = home.fail(&["stop"]);
+    assert_eq!((status, error["code"].as_str()), (3, Some("no-node")), "{error}");
+    let (directory, pidfile) = (home.text("t1"), home.text("t1.pid"));
+    // A number that was left behind, of a process that lives.
+    std::fs::write(&pidfile, format!("{}\n", std::process::id())).unwrap();
+    let arguments = [
+        "tracker",
+        "--genesis",
+        &file,
+        "--data-dir",
+        &directory,
+        "--daemon",
+        "--pidfile",
+        &pidfile,
+        "--json",
+    ];
+    let started = home.succeed(&arguments);
+    let ready: Value = serde_json::from_slice(&started.stdout).unwrap();
+    assert_eq!((&ready["ready"], ready["role"].as_str()), (&Value::Bool(true), Some("tracker")), "{ready}");
+    assert_eq!(std::fs::read_to_string(&pidfile).unwrap().trim(), ready["pid"].to_string());
+    let (status, error) = home.fail(&arguments[..arguments.len() - 1]);
+    assert_eq!((status, error["code"].as_str()), (1, Some("already-running")), "{error}");
+    let (status, error) = home.fail(&["tracker", "--genesis", &file, "--daemon", "--pidfile", &directory]);
+    assert_eq!((status, error["code"].as_str()), (1, Some("unwritable-file")), "{error}");
+    // It is no node: what asks for one does not come to it.
+    let (status, error) = home.fail(&["block"]);
+    assert_eq!((status, error["code"].as_str()), (3, Some("no-node")), "{error}");
+    // Beside a node it has to be said which is meant.
+    let node = home.start(&["node", "--genesis", &file, "--data-dir", &home.text("n1")]);
+    home.succeed(&["block"]);
+    let (status, error) = home.fail(&["stop"]);
+    assert_eq!((status, error["code"].as_str()), (2, Some("several-nodes")), "{error}");
+    let told = error["message"].as_str().unwrap();
+    assert!(
+        told.starts_with("1 node and 1 tracker run here") && told.contains("the tracker of test"),
+        "{told}"
+    );
+    let stopped = home.succeed(&["stop", "--node", ready["http"].as_str().unwrap(), "--json"]);
+    let stopped: Value = serde_json::from_slice(&stopped.stdout).unwrap();
+    assert_eq!(
+        (&stopped["kind"], &stopped["name"], &stopped["pid"]),
+        (&"tracker".into(), &"tracker".into(), &ready["pid"])
+    );
+    assert!(!home.path("t1.pid").exists() && !home.path("t1/tracker/token").exists());
+    let log = std::fs::read_to_string(home.path("t1/tracker/tracker.log")).unwrap();
+    assert!(log.contains("tracker started") && log.contains("tracker stopped"), "{log}");
+    let told = String::from_utf8(home.succeed(&["stop", "test"]).stdout).unwrap();
+    assert!(told.starts_with("stopped node of test"), "{told}");
+    drop(node);
+}
+
+#[test]
+fn whoever_has_not_the_token_stops_no_tracker() {
+    let home = Home::new();
+    let file = home.write("genesis.toml", &genesis(1));
+    let tracker = tracker(&home, &file);
+    let ask = |path| Connection::open(tracker.port()).unwrap().post(path, b"").unwrap();
+    let refused = ask("/v1/shutdown");
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (401, &"token-required".into()));
+    let other = home.path("token");
+    std::fs::write(&other, "ab".repeat(32)).unwrap();
+    let url = tracker.field("http");
+    let (_, error) = home.fail(&["stop", "--node", url, "--token-file", &home.text("token")]);
+    assert_eq!(error["code"], "wrong-token", "{error}");
+    assert_eq!(tracker.json("/v1/status")["role"], "tracker");
+}
+
+#[test]
 fn a_network_is_created_with_all_that_its_machines_need() {
     let home = Home::new();
     let created = home.succeed(&[

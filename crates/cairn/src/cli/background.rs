@@ -1,33 +1,33 @@
-//! A node behind the terminal: started anew in a session of its own, and left alone once it is ready.
+//! A node or a tracker behind the terminal: started anew in a session of its own, and left alone once it is
+//! ready.
 //!
-//! Forking a process that has threads is not safe, so the program starts itself again. What the node says until
-//! it is ready goes through a pipe to the command that started it; all later words go to the log file.
+//! Forking a process that has threads is not safe, so the program starts itself again. What it says until it is
+//! ready goes through a pipe to the command that started it; all later words go to the log file.
 
 use super::context::Context;
 use crate::failure::{CliError, Exit};
 use crate::output;
 use crate::paths::create_private_directory;
 use crate::pidfile::{PidFile, PidFileError};
+use crate::tracker;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// The log of a node behind the terminal if nothing is said, in its data directory.
-const LOG_FILE: &str = "node.log";
-/// What the node says last through the pipe: it is ready.
+/// What is said last through the pipe: it is ready.
 const READY: u8 = 0;
-/// The most bytes that a node may say until then.
+/// The most bytes that may be said until then.
 const WORDS_BYTES_MAX: u64 = 1024 * 1024;
 /// The most bytes of its log that are shown where it did not start.
 const LOG_BYTES_MAX: u64 = 16 * 1024;
 
-/// Whether a node runs behind the terminal, and how it is found there.
+/// Whether it runs behind the terminal, and how it is found there.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Background")]
 pub(crate) struct Background {
-    /// Run behind the terminal; the command returns when the node is ready. It logs to node.log in the data
-    /// directory, unless --log-file says where.
+    /// Run behind the terminal; the command returns when all is ready. A node logs to node.log in the data
+    /// directory, a tracker to tracker/tracker.log there, unless --log-file says where.
     #[arg(long)]
     daemon: bool,
     /// A file for the number of the process, which holds it as long as it runs.
@@ -38,7 +38,31 @@ pub(crate) struct Background {
     detached: bool,
 }
 
-/// What a running node holds.
+/// What runs, as far as going behind the terminal is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Node,
+    Tracker,
+}
+
+impl Part {
+    /// Where it logs behind the terminal if nothing is said, for a network that is kept in `directory`.
+    fn log_file(self, directory: &Path) -> PathBuf {
+        match self {
+            Self::Node => directory.join("node.log"),
+            Self::Tracker => directory.join(tracker::DIRECTORY).join("tracker.log"),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Tracker => "tracker",
+        }
+    }
+}
+
+/// What a running node or tracker holds.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     _pidfile: Option<PidFile>,
@@ -47,7 +71,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Says that the node is ready, and lets go of whoever waits for that.
+    /// Says that it is ready, and lets go of whoever waits for that.
     pub(crate) fn tell_ready(&self, tell: impl FnOnce()) {
         tell();
         let Some(later) = &self.later else { return };
@@ -60,30 +84,35 @@ impl Held {
 }
 
 impl Background {
-    /// Goes behind the terminal if that is wanted. None in the process that stays before it, where the node is
+    /// Goes behind the terminal if that is wanted. None in the process that stays before it, where `part` is
     /// ready by then and all is said.
-    pub(crate) fn enter(self, directory: &Path, context: &Context) -> Result<Option<Held>, CliError> {
+    pub(crate) fn enter(
+        self,
+        part: Part,
+        directory: &Path,
+        context: &Context,
+    ) -> Result<Option<Held>, CliError> {
         let log = context.settings.get("log_file").map(PathBuf::from);
-        let log = log.unwrap_or_else(|| directory.join(LOG_FILE));
+        let log = log.unwrap_or_else(|| part.log_file(directory));
         if self.daemon && !self.detached {
             // Who holds the file is told here, before anything is started.
-            drop(self.pidfile.as_deref().map(claim).transpose()?);
-            start(&log, directory, context)?;
+            drop(self.pidfile.as_deref().map(|file| claim(file, part)).transpose()?);
+            start(part, &log, directory, context)?;
             return Ok(None);
         }
         if self.detached {
             // A process that leads its group already has left the terminal.
             let _ = rustix::process::setsid();
         }
-        let pidfile = self.pidfile.as_deref().map(claim).transpose()?;
+        let pidfile = self.pidfile.as_deref().map(|file| claim(file, part)).transpose()?;
         Ok(Some(Held { _pidfile: pidfile, later: self.detached.then_some(log) }))
     }
 }
 
-fn claim(path: &Path) -> Result<PidFile, CliError> {
+fn claim(path: &Path, part: Part) -> Result<PidFile, CliError> {
     PidFile::claim(path).map_err(|error| match &error {
         PidFileError::Held { .. } => CliError::failed("already-running", error.to_string())
-            .help("that node runs already: `cairn stop` stops it"),
+            .help(format!("that {} runs already: `cairn stop` stops it", part.name())),
         PidFileError::File { source, .. } => CliError::failed("unwritable-file", error.to_string())
             .because(source)
             .help("name a file that can be written: `--pidfile FILE`"),
@@ -94,13 +123,17 @@ fn open_log(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// Starts this program again behind the terminal, with the same arguments, and waits until the node is ready.
-fn start(log: &Path, directory: &Path, context: &Context) -> Result<(), CliError> {
+/// Starts this program again behind the terminal, with the same arguments, and waits until it is ready.
+fn start(part: Part, log: &Path, directory: &Path, context: &Context) -> Result<(), CliError> {
+    let part_name = part.name();
     let cannot = |error: &io::Error| {
-        CliError::failed("no-daemon", "the node cannot be started behind the terminal").because(error)
+        let message = format!("the {part_name} cannot be started behind the terminal");
+        CliError::failed("no-daemon", message).because(error)
     };
-    if !directory.exists() {
-        create_private_directory(directory).map_err(|error| cannot(&error))?;
+    for needed in [Some(directory), part.log_file(directory).parent()].into_iter().flatten() {
+        if !needed.exists() {
+            create_private_directory(needed).map_err(|error| cannot(&error))?;
+        }
     }
     let cannot_log = |error: &io::Error| {
         CliError::usage("cannot-log", format!("cannot write the log to {}", log.display()))
@@ -128,11 +161,11 @@ fn start(log: &Path, directory: &Path, context: &Context) -> Result<(), CliError
     // With --json the error was among its words.
     if !context.json || words.trim().is_empty() {
         output::note(tail(log, before).unwrap_or_default().trim_end());
-        let message = format!("the node did not start ({status})");
+        let message = format!("the {part_name} did not start ({status})");
         return Err(CliError::of_exit(exit, "not-started", message)
             .help(format!("all that it said is in {}", log.display())));
     }
-    Err(CliError::of_exit(exit, "not-started", "the node did not start").told())
+    Err(CliError::of_exit(exit, "not-started", format!("the {part_name} did not start")).told())
 }
 
 /// What a process says until it is ready, and how it has ended if it is not.

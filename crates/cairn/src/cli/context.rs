@@ -4,8 +4,8 @@ use super::Global;
 use crate::client::Client;
 use crate::config::{Settings, mistyped_variables};
 use crate::failure::CliError;
-use crate::output;
-use crate::paths::{Directories, RunningNode, running_nodes};
+use crate::output::{self, plural};
+use crate::paths::{Directories, Kind, RunningNode, running_nodes};
 use crate::values::{NodeTrust, NodeUrl, parse_duration};
 use std::future::Future;
 use std::path::PathBuf;
@@ -101,12 +101,22 @@ pub(crate) fn find_node<'a>(
         several => {
             let list: Vec<String> = several
                 .iter()
-                .map(|node| format!("  {}  {} of {}, pid {}", node.api, node.name, node.network, node.pid))
+                .map(|node| format!("  {}  {} of {}, pid {}", node.api, node.title(), node.network, node.pid))
                 .collect();
-            let message = format!("{} nodes run here:\n{}", several.len(), list.join("\n"));
+            let message = format!("{} run here:\n{}", counted(several), list.join("\n"));
             let first = several.first().map_or("URL", |node| node.api.as_str());
             Err(CliError::usage("several-nodes", message).help(format!("say which: `--node {first}`")))
         }
+    }
+}
+
+/// How many nodes and trackers there are: "2 nodes and 1 tracker".
+fn counted(running: &[RunningNode]) -> String {
+    let of = |kind| running.iter().filter(|it| it.kind == kind).count() as u64;
+    match (of(Kind::Node), of(Kind::Tracker)) {
+        (nodes, 0) => plural(nodes, "node"),
+        (0, trackers) => plural(trackers, "tracker"),
+        (nodes, trackers) => format!("{} and {}", plural(nodes, "node"), plural(trackers, "tracker")),
     }
 }
 
@@ -117,6 +127,7 @@ mod tests {
 
     fn running(port: u16) -> RunningNode {
         RunningNode {
+            kind: Kind::Node,
             pid: 1,
             name: "n0".to_owned(),
             api: format!("http://127.0.0.1:{port}"),
@@ -155,5 +166,8 @@ mod tests {
         let error = find_node(None, &[running(1), other]).unwrap_err();
         assert_eq!((error.exit(), error.code()), (Exit::Usage, "several-nodes"));
         assert!(error.message().contains("http://127.0.0.1:2"), "{error}");
+        let tracker = RunningNode { kind: Kind::Tracker, pid: 3, ..running(3) };
+        let error = find_node(None, &[running(1), tracker]).unwrap_err();
+        assert!(error.message().starts_with("1 node and 1 tracker run here"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! `cairn node`: a node of a network, in the foreground until it is stopped, or behind the terminal.
 
-use super::background::{Background, Held};
+use super::background::{Background, Held, Part};
 use super::context::Context;
 use super::local::{CONFIG_FILE, Local, LocalArguments, cache_bytes, keep_genesis};
 use super::network::{Network, read_key};
@@ -137,7 +137,9 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     check_role(context.settings.get("role").unwrap_or("full"))?;
     let local = Local::find(local, &mut context)?;
     context.settings.take_network_file(&local.directory.join(CONFIG_FILE))?;
-    match background.enter(&local.directory, &context)? {
+    let is_tracker = context.settings.get("role") == Some("tracker");
+    let part = if is_tracker { Part::Tracker } else { Part::Node };
+    match background.enter(part, &local.directory, &context)? {
         Some(held) => start(local, &held, &context),
         None => Ok(()),
     }

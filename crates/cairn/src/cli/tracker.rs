@@ -1,6 +1,6 @@
 //! `cairn tracker`: introduces the nodes of a network to each other.
 
-use super::background::Held;
+use super::background::{Background, Held, Part};
 use super::context::Context;
 use super::local::{CONFIG_FILE, Local, LocalArguments, keep_genesis};
 use super::node::exposure;
@@ -20,6 +20,7 @@ use std::time::Duration;
 #[command(after_help = "Examples:
   cairn tracker --genesis mycoin.toml
   cairn tracker --genesis mycoin.toml --address tracker.example:7760 --ttl 1h
+  cairn tracker --genesis mycoin.toml --daemon --pidfile tracker.pid
   curl -s http://127.0.0.1:7761/v1/peers
 
 Nodes ask it with `--tracker HOST:PORT`. It keeps no chain; `cairn node --role tracker` is the same.")]
@@ -53,6 +54,8 @@ pub(crate) struct Arguments {
     api_tls_key: Option<String>,
     #[command(flatten)]
     log: LogArguments,
+    #[command(flatten)]
+    background: Background,
 }
 
 pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliError> {
@@ -69,8 +72,13 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     arguments.log.take(settings)?;
     let Local { genesis, directory } = Local::find(arguments.local, &mut context)?;
     context.settings.take_network_file(&directory.join(CONFIG_FILE))?;
-    serving::start_log("info", &context.settings)?;
-    start(&genesis, &directory, &Held::default(), &context)
+    match arguments.background.enter(Part::Tracker, &directory, &context)? {
+        Some(held) => {
+            serving::start_log("info", &context.settings)?;
+            start(&genesis, &directory, &held, &context)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Runs a tracker for a network that is here, as the settings say, until it is stopped.
@@ -100,6 +108,7 @@ pub(crate) fn start(
         exposure: exposure(context, http)?,
         ttl: ttl(settings.get("ttl"))?,
         addresses: addresses.unwrap_or_default(),
+        runtime_directory: context.directories.runtime.clone(),
     };
     let ran = tracker::run(tracker, |ready| {
         if let Err(error) = keep_genesis(genesis, directory) {
@@ -134,8 +143,9 @@ fn cannot_start(error: &TrackerError, directory: &Path) -> CliError {
         TrackerError::Directory { source, .. } => {
             CliError::failed("cannot-open", error.to_string()).because(source)
         }
-        TrackerError::Held(_) => CliError::failed("in-use", error.to_string())
-            .help("a tracker runs on this directory: stop that first, or use another --data-dir"),
+        TrackerError::Held(_) => CliError::failed("in-use", error.to_string()).help(
+            "a tracker runs on this directory: stop that first, `cairn stop`, or use another --data-dir",
+        ),
     }
 }
 
@@ -151,6 +161,7 @@ fn tell_ready(ready: &Ready, genesis: &Genesis, directory: &Path, json: bool) {
             "id": ready.id.to_string(),
             "p2p": ready.p2p,
             "http": ready.http,
+            "token_file": ready.token_file,
             "fingerprint": ready.fingerprint,
             "data_dir": directory,
             "pid": std::process::id(),
@@ -168,5 +179,5 @@ fn tell_ready(ready: &Ready, genesis: &Genesis, directory: &Path, json: bool) {
         facts.add("certificate", fingerprint.clone());
     }
     facts.print();
-    output::note("ready; Ctrl-C stops it");
+    output::note("ready; Ctrl-C or `cairn stop` stops it");
 }

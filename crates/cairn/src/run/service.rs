@@ -10,7 +10,7 @@ use crate::api::server::Access;
 use crate::api::tls::{Identity, TlsError};
 use crate::api::views::Status;
 use crate::api::{self, ApiSettings};
-use crate::paths::{Registered, RunningNode, register};
+use crate::paths::{Kind, Registered, RunningNode, register};
 use cairn_p2p::NodeId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -408,6 +408,7 @@ impl Service {
 /// What the register of running nodes says about a node.
 fn record_of(node: &NodeHandle, name: &str, directory: &Path, ready: &Ready) -> RunningNode {
     RunningNode {
+        kind: Kind::Node,
         pid: std::process::id(),
         name: name.to_owned(),
         api: ready.api.clone(),

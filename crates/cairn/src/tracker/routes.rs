@@ -1,12 +1,12 @@
-//! What a tracker answers over HTTP. All of it is for everybody: nothing here is a secret, and nothing changes
-//! but what the tracker finds out itself.
+//! What a tracker answers over HTTP. All of it is for everybody but the stop: nothing here is a secret, and
+//! nothing changes but what the tracker finds out itself.
 
 use super::Tracker;
 use super::registry::Doubt;
 use super::views::{DeadAnswer, DeadRequest, TrackedNode, TrackerStatus};
 use crate::api::errors::ApiError;
 use crate::api::input::{NoQuery, read_json};
-use crate::api::views::{Health, InviteView};
+use crate::api::views::{Health, InviteView, ShutdownAnswer};
 use crate::invite::{addresses_of, view_of};
 use crate::run::now_ms;
 use axum::extract::{Request, State};
@@ -25,6 +25,7 @@ pub(super) fn routes(tracker: Arc<Tracker>) -> Router {
         .route("/v1/genesis", get(genesis))
         .route("/v1/invite", get(invite))
         .route("/v1/dead", post(dead))
+        .route("/v1/shutdown", post(shutdown))
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(tracker)
@@ -110,13 +111,25 @@ async fn dead(
     Ok((StatusCode::ACCEPTED, Json(DeadAnswer { address: address.to_string(), state: state.to_owned() })))
 }
 
+/// Stops the tracker. Needs the token.
+async fn shutdown(
+    State(tracker): State<Arc<Tracker>>,
+    _: NoQuery,
+    request: Request,
+) -> Result<(StatusCode, Json<ShutdownAnswer>), ApiError> {
+    tracker.token.check(request.headers())?;
+    tracing::info!(reason = "POST /v1/shutdown", "tracker stops");
+    tracker.stop.send_replace(true);
+    Ok((StatusCode::ACCEPTED, Json(ShutdownAnswer { status: "stopping".to_owned() })))
+}
+
 async fn no_such_route(uri: Uri) -> ApiError {
     let ApiError { status, code, message, .. } = ApiError::no_such_route(uri.path());
     ApiError::new(
         status,
         code,
         message,
-        "a tracker has /v1/status, peers, genesis, invite and dead, and /healthz",
+        "a tracker has /v1/status, peers, genesis, invite, dead and shutdown, and /healthz",
     )
 }
 

@@ -65,7 +65,7 @@ pub struct DeadAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::views::InviteView;
+    use crate::api::views::{InviteView, ShutdownAnswer};
     use serde::de::DeserializeOwned;
     use serde_json::Value;
 
@@ -89,12 +89,13 @@ mod tests {
                 "GET /v1/invite" => holds::<InviteView>,
                 "POST /v1/dead request" => holds::<DeadRequest>,
                 "POST /v1/dead 202" => holds::<DeadAnswer>,
+                "POST /v1/shutdown 202" => holds::<ShutdownAnswer>,
                 other => panic!("no shape for the example {other}"),
             };
             check(mark, body);
             seen += 1;
         }
-        assert_eq!(seen, 5);
+        assert_eq!(seen, 6);
     }
 
     #[test]
