@@ -98,6 +98,8 @@ pub struct SyncStatus {
     pub height: Height,
     /// The height of the best header it knows, or that the peer claims whose headers are coming.
     pub target: Height,
+    /// The height of the best header it knows.
+    pub headers: Height,
     /// How many peers it has.
     pub peers: usize,
 }
@@ -285,7 +287,13 @@ impl Sync {
             None => SyncState::Following,
         };
         let target = claimed.unwrap_or_default().max(place.best.height).max(place.height);
-        SyncStatus { state, height: place.height, target, peers: self.peers.len() }
+        SyncStatus {
+            state,
+            height: place.height,
+            target,
+            headers: place.best.height,
+            peers: self.peers.len(),
+        }
     }
 
     /// When [`plan`](Self::plan) is due.

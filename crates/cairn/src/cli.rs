@@ -4,6 +4,7 @@ mod account;
 mod background;
 mod bench;
 mod block;
+mod catching_up;
 mod completions;
 mod context;
 mod devnet;
@@ -30,16 +31,24 @@ mod transaction;
 mod verify;
 mod wallet;
 
+use crate::api::views::Status;
+use crate::client::Client;
 use crate::failure::{CliError, Exit};
 use crate::output;
+use crate::paths::{Kind, RunningNode};
+use crate::values::{NodeTrust, NodeUrl};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use context::Context;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What `--version` says: the release and the commit it was built from.
 pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CAIRN_COMMIT"), ")");
+
+/// How long bare `cairn` waits for what running nodes say.
+const STATE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A peer-to-peer cryptocurrency in one program: run your own coin, or look into one.
 #[derive(Debug, Parser)]
@@ -231,6 +240,21 @@ fn refuse_usage(error: &clap::Error, json: bool) -> ExitCode {
     }
 }
 
+/// What to do where a node runs, and where only trackers do.
+const WITH_A_NODE: &[(&str, &str)] = &[
+    ("cairn block", "the newest blocks"),
+    ("cairn account alice", "what an account owns"),
+    ("cairn send --from alice --to bob --amount 25", "send coins"),
+    ("cairn peers", "the nodes that it talks to"),
+    ("cairn stop", "stop the node"),
+    ("cairn --help", "all commands"),
+];
+const WITH_A_TRACKER: &[(&str, &str)] = &[
+    ("cairn network invite --node URL", "an invite to its network"),
+    ("cairn stop", "stop the tracker"),
+    ("cairn --help", "all commands"),
+];
+
 /// What bare `cairn` says: what to do next, here and now.
 fn greet(json: bool) -> Result<(), CliError> {
     let directories = crate::paths::Directories::of_user()?;
@@ -253,24 +277,15 @@ fn greet(json: bool) -> Result<(), CliError> {
             ("cairn --help", "all commands"),
         ]
     } else {
-        for node in &nodes {
-            lines.push(format!(
-                "{} of {} runs at {} (pid {})",
-                node.title(),
-                node.network,
-                node.api,
-                node.pid
-            ));
+        for (node, state) in nodes.iter().zip(states_of(&nodes)) {
+            let state = state.map_or_else(String::new, |state| format!(": {state}"));
+            let runs =
+                format!("{} of {} runs at {} (pid {})", node.title(), node.network, node.api, node.pid);
+            lines.push(runs + &state);
         }
         lines.push(String::new());
         lines.push("What to do next:".to_owned());
-        &[
-            ("cairn block", "the newest blocks"),
-            ("cairn account alice", "what an account owns"),
-            ("cairn send --from alice --to bob --amount 25", "send coins"),
-            ("cairn stop", "stop the node"),
-            ("cairn --help", "all commands"),
-        ]
+        if nodes.iter().all(|node| node.kind == Kind::Tracker) { WITH_A_TRACKER } else { WITH_A_NODE }
     };
     let width = next.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     for (command, what) in next {
@@ -283,6 +298,30 @@ fn greet(json: bool) -> Result<(), CliError> {
     lines.push(String::new());
     output::print_text(&lines.join("\n"));
     Ok(())
+}
+
+/// How far running nodes are; nothing of those that do not say so at once.
+fn states_of(nodes: &[RunningNode]) -> Vec<Option<String>> {
+    let ask = |node: RunningNode| async move {
+        let mut client = Client::new(NodeUrl::parse(&node.api).ok()?, Some(node.token_file));
+        if let Some(trust) = node.fingerprint.as_deref().and_then(|known| NodeTrust::parse(known).ok()) {
+            client = client.trusting(&trust).ok()?;
+        }
+        let status =
+            tokio::time::timeout(STATE_WITHIN, client.get::<Status>("/v1/status")).await.ok()?.ok()?;
+        Some(catching_up::sync_text(&status.sync))
+    };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return vec![None; nodes.len()];
+    };
+    runtime.block_on(async {
+        let asked: Vec<_> = nodes.iter().cloned().map(|node| tokio::spawn(ask(node))).collect();
+        let mut states = Vec::new();
+        for asked in asked {
+            states.push(asked.await.ok().flatten());
+        }
+        states
+    })
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::api::faucet::Faucet;
 use crate::api::views::{DevnetAccount, DevnetNode, DevnetReady};
 use crate::run::links::LinkSettings;
 use crate::run::service::{self, Exposure, Host, Service, ServiceError, ServiceSettings};
-use crate::run::{NodeSettings, Progress};
+use crate::run::{NodeHandle, NodeSettings, Progress};
 use cairn_core::address::AddressPrefix;
 use cairn_core::genesis::{Genesis, GenesisProblems, coins};
 use cairn_core::hash::BlockId;
@@ -163,7 +163,7 @@ fn list(differences: &[Difference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Runs a devnet until it is told to stop. `ready` hears when its nodes answer.
+/// Runs a devnet until it is told to stop. `ready` hears when its nodes answer, and how to speak to the first.
 ///
 /// # Errors
 ///
@@ -171,7 +171,7 @@ fn list(differences: &[Difference]) -> String {
 pub fn run(
     settings: &DevnetSettings,
     mut progress: impl FnMut(Progress),
-    ready: impl FnOnce(&DevnetReady),
+    ready: impl FnOnce(&DevnetReady, &NodeHandle),
 ) -> Result<(), DevnetError> {
     check(settings)?;
     let temporary = settings
@@ -203,7 +203,9 @@ pub fn run(
             }
         }
     }
-    ready(&ready_of(&kept, directory, &services));
+    if let Some(first) = services.first() {
+        ready(&ready_of(&kept, directory, &services), first.handle());
+    }
     host.run(services);
     drop(kept);
     Ok(())

@@ -7,6 +7,7 @@ mod rotating;
 
 pub use rotating::RotatingFile;
 
+use crate::output::StderrLines;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use tracing_subscriber::filter::ParseError;
@@ -117,7 +118,7 @@ pub fn start(settings: &LogSettings) -> Result<(), LogError> {
     let (filter, handle) = reload::Layer::new(read_filter(&settings.filter)?);
     let lines = match &settings.target {
         LogTarget::Stderr { colours } => {
-            layer(settings.format, fmt::layer().with_ansi(*colours).with_writer(std::io::stderr))
+            layer(settings.format, fmt::layer().with_ansi(*colours).with_writer(StderrLines))
         }
         LogTarget::File { path, bytes_max, kept } => {
             let file = RotatingFile::open(path, *bytes_max, *kept);

@@ -1,9 +1,11 @@
-//! What a command writes: data on stdout, chatter on stderr, colours only for terminals.
+//! What a command writes: data on stdout, chatter on stderr, colours and bars only for terminals.
 
+mod bottom;
 mod progress;
 mod table;
 mod text;
 
+pub use bottom::{Bottom, StderrLines, colours_of_bottom, columns_of_bottom, is_in_foreground};
 pub use progress::Progress;
 pub use table::{Facts, Table, left, right, whole};
 pub use text::{ago, bytes_text, coins_text, grouped, plural, short, time_text};
@@ -44,6 +46,11 @@ impl Style {
     }
 }
 
+/// Whether somebody reads stdout at a terminal.
+pub fn is_stdout_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Whether stdout may carry colours: it is a terminal and `NO_COLOR` is not set (<https://no-color.org>).
 pub fn colours_on_stdout() -> bool {
     io::stdout().is_terminal() && colours_wanted()
@@ -59,9 +66,12 @@ fn colours_wanted() -> bool {
     !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// How many columns the terminal behind stderr has; 80 where it is no terminal.
+/// How many columns the terminal behind stderr has; 80 where it is no terminal, or one that does not say.
 pub fn columns_of_stderr() -> usize {
-    rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(1))
+    match rustix::termios::tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+        _ => 80,
+    }
 }
 
 /// How many columns the terminal behind stdout has; no end of them where it is no terminal.
@@ -74,8 +84,10 @@ pub fn columns_of_stdout() -> usize {
 
 /// Writes to stdout. A reader that has gone away (`cairn … | head`) is no error.
 pub fn print_text(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    bottom::above(|| {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    });
 }
 
 /// Writes a line to stdout.
@@ -90,8 +102,10 @@ pub fn print_json(value: &impl Serialize) {
 
 /// Writes to stderr.
 pub fn eprint_text(text: &str) {
-    let mut out = io::stderr().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    bottom::above(|| {
+        let mut out = io::stderr().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    });
 }
 
 /// Says something beside the data: a line on stderr.

@@ -28,6 +28,7 @@ mod supervisor;
 mod turns;
 mod worker;
 
+pub(crate) use news::NEXT_BLOCKS_MAX;
 pub use opening::{Progress, RunError};
 pub(crate) use sealer::search_in_slices;
 pub use sealer::{Hashing, SEALER_THREADS_MAX};

@@ -3,20 +3,17 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+#[path = "support/terminal.rs"]
+mod terminal;
+
 use rustix::termios::{LocalModes, tcgetattr};
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus};
+use std::time::Instant;
+use terminal::{PATIENCE, Terminal};
 
 const PASSWORD: &str = "correct horse battery staple";
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Where the second screen of a terminal begins and ends.
 const APART: &str = "\x1b[?1049h";
 const BACK: &str = "\x1b[?1049l";
@@ -24,24 +21,6 @@ const BACK: &str = "\x1b[?1049l";
 /// A person at a terminal, with a home of their own.
 struct Person {
     home: tempfile::TempDir,
-}
-
-/// A terminal with the program in it.
-struct Terminal {
-    child: Child,
-    keyboard: File,
-    /// Kept open, so that what the terminal is told can be asked, and nothing of the screen is lost.
-    line: OwnedFd,
-    screen: Arc<Screen>,
-    /// How much of the screen was looked at already.
-    read: usize,
-}
-
-/// All that ever stood on a terminal.
-#[derive(Default)]
-struct Screen {
-    text: Mutex<Vec<u8>>,
-    more: Condvar,
 }
 
 impl Person {
@@ -69,28 +48,7 @@ impl Person {
     }
 
     fn begin_at(&self, terminal: &str, arguments: &[&str]) -> Terminal {
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&keyboard).unwrap();
-        unlockpt(&keyboard).unwrap();
-        let name = ptsname(&keyboard, Vec::new()).unwrap();
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let line = rustix::fs::open(name, flags, Mode::empty()).unwrap();
-        let ends = [(); 3].map(|()| line.try_clone().unwrap());
-        let [input, output, errors] = ends;
-        let mut command = self.command(arguments, terminal);
-        let child = command.stdin(input).stdout(output).stderr(errors).spawn().unwrap();
-        let keyboard = File::from(keyboard);
-        let screen = Arc::new(Screen::default());
-        let (mut glass, shown) = (keyboard.try_clone().unwrap(), Arc::clone(&screen));
-        // It ends when the last end of the line is closed.
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = glass.read(&mut bytes) {
-                shown.text.lock().unwrap().extend_from_slice(&bytes[..count]);
-                shown.more.notify_all();
-            }
-        });
-        Terminal { child, keyboard, line, screen, read: 0 }
+        Terminal::begin(self.command(arguments, terminal))
     }
 
     /// The names of the wallets that there are.
@@ -116,23 +74,6 @@ impl Person {
 }
 
 impl Terminal {
-    /// Waits until the screen shows a text; returns what came before it.
-    fn expect(&mut self, text: &str) -> String {
-        let start = Instant::now();
-        let mut shown = self.screen.text.lock().unwrap();
-        loop {
-            let fresh = &shown[self.read..];
-            if let Some(place) = fresh.windows(text.len()).position(|part| part == text.as_bytes()) {
-                let before = String::from_utf8_lossy(&fresh[..place]).into_owned();
-                self.read += place + text.len();
-                return before;
-            }
-            let left = PATIENCE.checked_sub(start.elapsed());
-            let left = left.unwrap_or_else(|| panic!("no {text:?} in {:?}", String::from_utf8_lossy(fresh)));
-            shown = self.screen.more.wait_timeout(shown, left).unwrap().0;
-        }
-    }
-
     fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
@@ -189,19 +130,6 @@ impl Terminal {
         let modes = tcgetattr(&self.line).unwrap().local_modes;
         assert!(modes.contains(LocalModes::ICANON | LocalModes::ISIG), "{modes:?}");
         status
-    }
-
-    /// All that ever stood on the screen.
-    fn all(&self) -> String {
-        String::from_utf8_lossy(&self.screen.text.lock().unwrap()).into_owned()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

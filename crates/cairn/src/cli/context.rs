@@ -16,6 +16,8 @@ use std::time::Duration;
 pub(crate) struct Context {
     /// Whether data and errors are JSON.
     pub(crate) json: bool,
+    /// Whether a command that goes on tells no progress.
+    pub(crate) quiet: bool,
     /// The settings, flags included.
     pub(crate) settings: Settings,
     /// Where things lie.
@@ -37,7 +39,7 @@ impl Context {
         settings.flag("token_file", global.token_file)?;
         settings.flag("node_cert", global.node_cert)?;
         settings.flag("wallet", global.wallet)?;
-        Ok(Self { json: global.json, settings, directories })
+        Ok(Self { json: global.json, quiet: false, settings, directories })
     }
 
     /// Runs `work` to its end on this thread.

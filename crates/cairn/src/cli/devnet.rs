@@ -1,24 +1,21 @@
 //! `cairn devnet`: a development network on this machine.
 
+use super::catching_up::{Follower, Look};
 use super::context::Context;
 use super::mine::mode_of;
 use super::serving::{self, LogArguments, ReplayBar};
 use crate::api::render::to_mining_mode;
-use crate::api::views::{DevnetReady, Status};
-use crate::client::Client;
+use crate::api::views::DevnetReady;
 use crate::config::MINE_CHOICES;
 use crate::devnet::{self, API_PORT_OFFSET, DevnetError, DevnetSettings, PORT_BASE};
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style, Table, ago, coins_text, grouped, left, right, whole};
 use crate::run::SEALER_THREADS_MAX;
-use crate::values::{NodeUrl, parse_duration};
+use crate::values::parse_duration;
 use cairn_node::MiningMode;
 use clap::builder::PossibleValuesParser;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// The decimals of a devnet's coin, as its ready line counts them.
 const DECIMALS: u8 = 8;
@@ -26,8 +23,6 @@ const DECIMALS: u8 = 8;
 const PORT_BASE_STEP: u16 = 200;
 /// How many of them are tried.
 const PORT_BASES_TRIED: u16 = 20;
-/// How often the line at the bottom is drawn anew.
-const LINE_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -76,8 +71,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliError> {
-    arguments.log.take(&mut context.settings)?;
-    serving::start_log("warn", &context.settings)?;
+    arguments.log.take(&mut context)?;
+    serving::start_log("warn", &context)?;
     if let Some(found) = arguments.validators.filter(|count| *count > 0) {
         return Err(CliError::usage("validators-unsupported", format!("{found} validators were asked for"))
             .help("validators come with a later release; this one runs --consensus pow and pow+permit"));
@@ -102,19 +97,22 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
         runtime_directory: context.directories.runtime.clone(),
     };
     let bar = ReplayBar::default();
+    let mut follower = None;
     let served = devnet::run(
         &settings,
         |progress| bar.show(progress),
-        |ready| {
+        |ready, first| {
             bar.finish();
             if context.json {
                 output::print_json(ready);
             } else {
                 welcome(ready, settings.ephemeral, settings.mine == Some(MiningMode::Manual));
             }
+            follower = Follower::begin(first, Some(line_of), &context);
         },
     );
     bar.finish();
+    drop(follower);
     served.map_err(|error| cannot_start(&error, &settings))
 }
 
@@ -172,41 +170,15 @@ fn welcome(ready: &DevnetReady, ephemeral: bool, is_manual: bool) {
         ));
     }
     output::print_line("\nCtrl-C stops the network.\n");
-    if let Some(node) = ready.nodes.first().filter(|_| std::io::stderr().is_terminal()) {
-        show_line(&node.api);
-    }
 }
 
-/// Keeps a line at the bottom of the terminal that tells how the chain grows, as long as the program runs.
-fn show_line(api: &str) {
-    let Ok(url) = NodeUrl::parse(api) else { return };
-    let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg}") {
-        line.set_style(style);
-    }
-    let follow = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            let client = Client::new(url, None);
-            // A node that does not answer is stopping.
-            while let Ok(status) = client.get::<Status>("/v1/status").await {
-                line.set_message(line_of(&status));
-                line.tick();
-                tokio::time::sleep(LINE_EVERY).await;
-            }
-            line.finish_and_clear();
-        });
-    };
-    // Without the line everything else works.
-    let _ = std::thread::Builder::new().name("status line".to_owned()).spawn(follow);
-}
-
-fn line_of(status: &Status) -> String {
+/// How the chain grows, where nothing else is to be told.
+fn line_of(look: &Look) -> String {
     format!(
         "block {}  {}  {} waiting",
-        grouped(status.height),
-        ago(super::account::now_ms(), status.tip_time_ms),
-        grouped(status.mempool.transactions),
+        grouped(look.height),
+        ago(super::account::now_ms(), look.tip_time_ms),
+        grouped(look.waiting),
     )
 }
 

@@ -1,6 +1,7 @@
 //! `cairn node`: a node of a network, in the foreground until it is stopped, or behind the terminal.
 
 use super::background::{Background, Held, Part};
+use super::catching_up::Follower;
 use super::context::Context;
 use super::local::{CONFIG_FILE, Local, LocalArguments, cache_bytes, keep_genesis};
 use super::network::{Network, read_key};
@@ -127,7 +128,7 @@ impl Options {
         settings.flag("mine", self.mine)?;
         settings.flag("threads", self.threads)?;
         settings.flag("cache", self.cache)?;
-        self.log.take(settings)
+        self.log.take(context)
     }
 }
 
@@ -148,7 +149,7 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
 /// Runs a node of a network that is here, as the settings say, until it is stopped.
 pub(crate) fn start(local: Local, held: &Held, context: &Context) -> Result<(), CliError> {
     let Local { genesis, directory } = local;
-    serving::start_log("info", &context.settings)?;
+    serving::start_log("info", context)?;
     let role = context.settings.get("role").unwrap_or("full").to_owned();
     check_role(&role)?;
     if role == "tracker" {
@@ -187,18 +188,21 @@ pub(crate) fn start(local: Local, held: &Held, context: &Context) -> Result<(), 
         runtime_directory: context.directories.runtime.clone(),
     };
     let bar = ReplayBar::default();
+    let mut follower = None;
     let served = service::run(
         service,
         |progress| bar.show(progress),
-        |ready| {
+        |ready, handle| {
             bar.finish();
             if let Err(error) = keep_genesis(&genesis, &directory) {
                 output::warn(&format!("later starts need --genesis: {}", error.message()));
             }
             held.tell_ready(|| tell_ready(ready, &genesis, &directory, context.json));
+            follower = Follower::begin(handle, None, context);
         },
     );
     bar.finish();
+    drop(follower);
     let other_port = "choose another: `--api-bind 127.0.0.1:0` asks the system for one";
     served.map_err(|error| serving::cannot_start(&error, &directory, other_port))
 }

@@ -1,7 +1,8 @@
 //! What `cairn node` and `cairn devnet` have in common: the log, and why a start fails.
 
+use super::context::Context;
 use super::local::cannot_open;
-use crate::config::{LOG_FORMAT_CHOICES, Origin, Settings};
+use crate::config::{LOG_FORMAT_CHOICES, Origin};
 use crate::failure::CliError;
 use crate::logging::{self, LogError, LogFormat, LogSettings, LogTarget};
 use crate::output;
@@ -17,6 +18,9 @@ use std::path::Path;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Log")]
 pub(crate) struct LogArguments {
+    /// Show no progress, and log nothing but warnings unless --log says otherwise.
+    #[arg(long)]
+    quiet: bool,
     /// What is logged: error, warn, info, debug, or a filter of `tracing`.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -36,7 +40,9 @@ pub(crate) struct LogArguments {
 
 impl LogArguments {
     /// Puts what was said before all other settings.
-    pub(crate) fn take(self, settings: &mut Settings) -> Result<(), CliError> {
+    pub(crate) fn take(self, context: &mut Context) -> Result<(), CliError> {
+        context.quiet = self.quiet;
+        let settings = &mut context.settings;
         settings.flag("log", self.log)?;
         settings.flag("log_format", self.log_format)?;
         settings.flag("log_file", self.log_file)?;
@@ -46,8 +52,15 @@ impl LogArguments {
 }
 
 /// Starts the log as the settings say; `filter` where nobody says what is logged.
-pub(crate) fn start_log(filter: &str, settings: &Settings) -> Result<(), CliError> {
-    let is_said = settings.origin("log").is_some_and(|origin| *origin != Origin::Default);
+pub(crate) fn start_log(filter: &str, context: &Context) -> Result<(), CliError> {
+    let settings = &context.settings;
+    let is_said = match settings.origin("log") {
+        None | Some(Origin::Default) => false,
+        Some(Origin::Flag(_)) => true,
+        // The flag goes before them.
+        Some(_) => !context.quiet,
+    };
+    let filter = if context.quiet { "warn" } else { filter };
     let filter = settings.get("log").filter(|_| is_said).unwrap_or(filter).to_owned();
     let format = match settings.get("log_format") {
         Some("json") => LogFormat::Json,

@@ -69,12 +69,12 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     settings.flag("api_hosts", arguments.api_hosts)?;
     settings.flag("api_tls_cert", arguments.api_tls_cert)?;
     settings.flag("api_tls_key", arguments.api_tls_key)?;
-    arguments.log.take(settings)?;
+    arguments.log.take(&mut context)?;
     let Local { genesis, directory } = Local::find(arguments.local, &mut context)?;
     context.settings.take_network_file(&directory.join(CONFIG_FILE))?;
     match arguments.background.enter(Part::Tracker, &directory, &context)? {
         Some(held) => {
-            serving::start_log("info", &context.settings)?;
+            serving::start_log("info", &context)?;
             start(&genesis, &directory, &held, &context)
         }
         None => Ok(()),

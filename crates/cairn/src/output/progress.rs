@@ -1,5 +1,6 @@
 //! Progress of long work on stderr: a bar on a terminal, else a line every five seconds.
 
+use super::bottom::Bottom;
 use super::{grouped, note};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
@@ -16,13 +17,13 @@ pub struct Progress {
     position: u64,
     started: Instant,
     last_line: Instant,
-    bar: Option<ProgressBar>,
+    bottom: Option<Bottom>,
 }
 
 impl Progress {
     /// Work of `total` steps; 0 if nobody knows how many. `what` says what is counted: "blocks replayed".
     pub fn new(what: &'static str, total: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bottom = std::io::stderr().is_terminal().then(|| {
             let bar =
                 ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr());
             let form = if total > 0 {
@@ -34,17 +35,17 @@ impl Progress {
                 bar.set_style(style.progress_chars("━╸─"));
             }
             bar.set_message(what);
-            bar
+            Bottom::hold(bar)
         });
         let now = Instant::now();
-        Self { what, total, position: 0, started: now, last_line: now, bar }
+        Self { what, total, position: 0, started: now, last_line: now, bottom }
     }
 
     /// The work stands at `position`.
     pub fn set(&mut self, position: u64) {
         self.position = position;
-        match &self.bar {
-            Some(bar) => bar.set_position(position),
+        match &self.bottom {
+            Some(bottom) => bottom.bar().set_position(position),
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
                 note(&self.line());
@@ -60,9 +61,7 @@ impl Progress {
 
     /// Takes the bar away; what was done is for the caller to say.
     pub fn finish(self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        drop(self.bottom);
     }
 
     fn line(&self) -> String {

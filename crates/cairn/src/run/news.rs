@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// The time between two news about a node that catches up.
 const SYNC_NEWS_TIME: Duration = Duration::from_secs(1);
 /// A node that has so few blocks to take has not fallen behind.
-const NEXT_BLOCKS_MAX: u64 = 2;
+pub(crate) const NEXT_BLOCKS_MAX: u64 = 2;
 /// The most ids of blocks that one event names.
 const IDS_MAX: usize = 1_000;
 
@@ -130,8 +130,13 @@ mod tests {
     fn a_node_that_catches_up_tells_so_at_most_once_a_second() {
         let mut news = SyncNews::default();
         let start = Instant::now();
-        let status =
-            |state, height| SyncStatus { state, height: Height(height), target: Height(9), peers: 1 };
+        let status = |state, height| SyncStatus {
+            state,
+            height: Height(height),
+            target: Height(9),
+            headers: Height(9),
+            peers: 1,
+        };
         let mut look = |state, height, ms| {
             let event = news.look(status(state, height), start + Duration::from_millis(ms))?;
             let EventView::Sync { sync } = event else { panic!("{event:?}") };

@@ -257,11 +257,11 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, ServiceError> {
 pub fn run(
     settings: ServiceSettings,
     progress: impl FnMut(Progress),
-    ready: impl FnOnce(&Ready),
+    ready: impl FnOnce(&Ready, &NodeHandle),
 ) -> Result<(), ServiceError> {
     let mut host = Host::new()?;
     let service = host.start(settings, progress)?;
-    ready(service.ready());
+    ready(service.ready(), service.handle());
     host.run(vec![service]);
     Ok(())
 }
@@ -402,6 +402,11 @@ impl Service {
     /// Where it can be reached.
     pub const fn ready(&self) -> &Ready {
         &self.ready
+    }
+
+    /// Speaks to it.
+    pub const fn handle(&self) -> &NodeHandle {
+        self.running.handle()
     }
 }
 
