@@ -231,6 +231,13 @@ pub fn sync(status: &SyncStatus) -> SyncView {
     SyncView { state: state.to_owned(), height: status.height.0, target: status.target.0 }
 }
 
+/// How far the clock of a peer is ahead. What it says may be any number; JSON has them up to 2^53.
+fn clock_offset_ms(theirs_ms: u64, ours_ms: u64) -> i64 {
+    const MOST: i64 = (1 << 53) - 1;
+    let offset = i128::from(theirs_ms) - i128::from(ours_ms);
+    i64::try_from(offset).unwrap_or(if offset < 0 { -MOST } else { MOST }).clamp(-MOST, MOST)
+}
+
 /// A connected node.
 pub fn peer(info: &PeerInfo) -> PeerView {
     let direction = match info.direction {
@@ -247,6 +254,7 @@ pub fn peer(info: &PeerInfo) -> PeerView {
         height: info.height.max(info.hello.height),
         since_ms: info.since_ms,
         ping_ms: info.ping_ms,
+        clock_offset_ms: clock_offset_ms(info.hello.time_ms, info.since_ms),
         bytes_in: info.bytes_in,
         bytes_out: info.bytes_out,
     }

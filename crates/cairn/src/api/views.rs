@@ -694,6 +694,9 @@ pub struct PeerView {
     pub since_ms: u64,
     /// How long it took to answer the newest sign of life, in milliseconds; none before the first.
     pub ping_ms: Option<u64>,
+    /// By how many milliseconds its clock was ahead of this node's when the connection began; negative where it
+    /// was behind.
+    pub clock_offset_ms: i64,
     /// Bytes that came from it.
     pub bytes_in: u64,
     /// Bytes that went to it.

@@ -7,10 +7,12 @@ mod access;
 mod chain;
 mod clock;
 mod disk;
+mod peers;
+mod probe;
 mod untouched;
 
 use super::context::Context;
-use super::local::{Local, LocalArguments};
+use super::local::{CONFIG_FILE, Local, LocalArguments};
 use crate::failure::CliError;
 use crate::output::{self, Style};
 use crate::paths::{RunningNode, running_nodes};
@@ -22,8 +24,8 @@ use std::path::{Path, PathBuf};
   cairn doctor
   cairn doctor --data-dir ~/.local/share/cairn/mycoin
 
-It looks at clock, disk, access rights, ports, limits and the chain, changes nothing, and ends with status 1 if
-something is wrong. Where a node runs on the directory, or no chain is kept and nodes run here, that node or the
+It looks at clock, disk, access rights, ports, limits, the chain and other nodes, changes nothing, and ends with
+status 1 if something is wrong. Where a node runs on the directory, or no chain is kept and nodes run here, that node or the
 first of them is asked.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -79,6 +81,9 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
         Err(error) if error.code() == "no-network" => None,
         Err(error) => return Err(error),
     };
+    if let Some(local) = &local {
+        context.settings.take_network_file(&local.directory.join(CONFIG_FILE))?;
+    }
     let running = running_nodes(&context.directories.runtime);
     let findings = examine(local.as_ref(), &running, &context);
     let worst = findings.iter().filter(|finding| finding.grade == Grade::Wrong).count();
@@ -106,6 +111,7 @@ fn examine(local: Option<&Local>, running: &[RunningNode], context: &Context) ->
     findings.extend(disk::examine(&directory));
     findings.extend(access::examine(&directory, node, context));
     findings.extend(chain::examine(local, node, context));
+    findings.extend(peers::examine(local, &directory, node, context));
     findings
 }
 

@@ -19,8 +19,10 @@ mod orders;
 mod trackers;
 
 pub(crate) use answers::send_genesis_text;
+pub(crate) use dialer::FILE as ADDRESSES_FILE;
 pub use dialer::{Kept, PEERS_MAX};
 pub(crate) use events::message_of;
+pub(crate) use orders::read_added;
 pub use orders::{Who, WhoError};
 
 use super::checkers::{Body, Checkers, OfPeer};

@@ -15,6 +15,8 @@ pub(crate) struct Home(TempDir);
 #[derive(Debug)]
 pub(crate) struct Node {
     child: Child,
+    /// What it said when it was ready.
+    pub(crate) ready: Value,
     _stdout: BufReader<ChildStdout>,
 }
 
@@ -72,7 +74,7 @@ impl Home {
         stdout.read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert_eq!(ready["ready"], true, "{line}");
-        Node { child, _stdout: stdout }
+        Node { child, ready, _stdout: stdout }
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 const SLACK: Duration = Duration::from_secs(5);
 /// What systemd-timesyncd leaves where it has set the clock.
 const TIMESYNC_MARK: &str = "/run/systemd/timesync/synchronized";
-const SET_CLOCK: &str = "set the clock, and keep it right: `timedatectl set-ntp true`";
+pub(super) const SET_CLOCK: &str = "set the clock, and keep it right: `timedatectl set-ntp true`";
 
 pub(super) fn examine(local: Option<&Local>, context: &Context, node: Option<&RunningNode>) -> Vec<Finding> {
     vec![against_files(local), against_tip(context, node), synchronisation()]

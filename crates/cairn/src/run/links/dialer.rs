@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 /// The most nodes that an operator can name.
 pub const PEERS_MAX: usize = 64;
 /// The name of the file with the address book, in the data directory.
-const FILE: &str = "addresses";
+pub(crate) const FILE: &str = "addresses";
 /// The longest file that is read, in bytes; a full book has less.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How often it is looked whom to dial.

@@ -5,6 +5,8 @@ use crate::paths::{read_kept, replace_file};
 use cairn_p2p::{AddressHost, Ban, Banned, PeerAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -45,6 +47,25 @@ struct Saved {
 struct SavedBan {
     who: String,
     until_ms: u64,
+}
+
+/// Nodes that were added while a node ran in a data directory, as its file says; nothing is changed there.
+///
+/// # Errors
+///
+/// If there is a file that cannot be read, or that another release wrote.
+pub(crate) fn read_added(directory: &Path) -> io::Result<Vec<PeerAddress>> {
+    let mut text = Vec::new();
+    match File::open(directory.join(FILE)) {
+        Ok(file) => file.take(FILE_BYTES_MAX).read_to_end(&mut text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let saved: Saved = serde_json::from_slice(&text)?;
+    if saved.format != FORMAT {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "another release wrote it"));
+    }
+    Ok(saved.peers.iter().filter_map(|peer| peer.parse().ok()).collect())
 }
 
 impl std::str::FromStr for Who {
@@ -134,6 +155,7 @@ mod tests {
             .map(|who| Ban { who: who.parse::<Who>().unwrap().0, until_ms: 5 })
             .into();
         orders.save(&bans);
+        assert_eq!(read_added(directory.path()).unwrap(), peers);
         let (again, kept) = Orders::load(directory.path());
         assert_eq!((again.added(), kept), (peers, bans));
     }
@@ -144,6 +166,7 @@ mod tests {
         let path = directory.path().join(FILE);
         for text in ["{", "{\"format\":2,\"peers\":[],\"bans\":[]}", "[]"] {
             std::fs::write(&path, text).unwrap();
+            assert!(read_added(directory.path()).is_err());
             let (orders, bans) = Orders::load(directory.path());
             assert_eq!((orders.added().len(), bans.len(), path.exists()), (0, 0, false));
             assert_eq!(std::fs::read_to_string(path.with_extension("damaged")).unwrap(), text);
