@@ -40,8 +40,11 @@ pub enum AddressError {
     #[error("the host must be a name, an IPv4 address, or an IPv6 address in brackets")]
     Host,
     /// The port is missing or out of range.
-    #[error("the port must follow the host, as in `host:7781`, and be 1 to 65535")]
+    #[error("the port must follow the host, as in `host:7700`, and be 1 to 65535")]
     Port,
+    /// It is the address of a page or an interface.
+    #[error("nodes meet at HOST:PORT, without `http://` before it and without a path behind")]
+    Url,
 }
 
 /// What counts as one neighbourhood: addresses that one owner can have many of.
@@ -178,6 +181,9 @@ impl FromStr for PeerAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text.contains('/') {
+            return Err(AddressError::Url);
+        }
         let (id, place) = match text.split_once('@') {
             Some((id, place)) => (Some(id.parse().map_err(|_| AddressError::Id)?), place),
             None => (None, text),
@@ -253,6 +259,9 @@ mod tests {
             (":7781", AddressError::Host),
             ("a b:7781", AddressError::Host),
             ("me@host:7781", AddressError::Id),
+            ("http://host:7781", AddressError::Url),
+            ("https://me@host:7781/v1", AddressError::Url),
+            ("host:7781/v1/peers", AddressError::Url),
         ] {
             assert_eq!(text.parse::<PeerAddress>(), Err(error), "{text}");
         }

@@ -115,7 +115,14 @@ impl Setting {
 
     /// The flag.
     pub fn flag(&self) -> String {
-        format!("--{}", self.key.replace('_', "-"))
+        // A flag names one, and may be given several times.
+        let name = match self.key {
+            "peers" => "peer",
+            "trackers" => "tracker",
+            "addresses" => "address",
+            key => key,
+        };
+        format!("--{}", name.replace('_', "-"))
     }
 
     /// Checks a value; says what is expected if it is none.

@@ -304,6 +304,17 @@ fn a_wrong_identity_nobody_there_and_texts_that_are_none_are_told_apart() {
     let (status, error) = home.fail(&["join", "somewhere"]);
     assert_eq!((status, error["code"].as_str()), (2, Some("wrong-value")), "{error}");
 
+    let url = format!("http://{address}");
+    let (status, error) = home.fail(&["join", &url, "--identity", &identity]);
+    assert_eq!((status, error["code"].as_str()), (2, Some("wrong-value")), "{error}");
+    let (status, error) = home.fail(&["join", &address, "--identity", &identity[..60]]);
+    assert_eq!(status, 2, "{error}");
+    assert!(error["message"].as_str().unwrap().starts_with("--identity has 60 characters"), "{error}");
+    let interface = format!("127.0.0.1:{}", node.port());
+    let (status, error) = home.fail(&["join", &interface, "--identity", &identity]);
+    assert_eq!((status, error["code"].as_str()), (3, Some("unreachable")), "{error}");
+    assert!(error["help"].as_str().unwrap().contains("the port where nodes meet"), "{error}");
+
     // The first address of an invite may be wrong: the next is asked.
     let places = [&nobody, &address].map(|place| place.parse::<PeerAddress>().unwrap());
     let invite = Invite::new(*genesis.identity(), "test", places.to_vec()).unwrap().to_string();
@@ -322,6 +333,34 @@ fn a_wrong_identity_nobody_there_and_texts_that_are_none_are_told_apart() {
     let (status, error) = home.fail(&["join", &renamed.to_string(), "--data-dir", &home.text("fresh")]);
     assert_eq!((status, error["code"].as_str()), (1, Some("invite-invalid")), "{error}");
     assert!(!home.path("fresh").exists());
+}
+
+#[test]
+fn what_is_mistyped_of_peers_and_ports_is_told_before_anything_is_done() {
+    let home = Home::new();
+    let file = home.write("genesis.toml", &genesis(1));
+    let node = home.start(&["node", "--genesis", &file, "--data-dir", &home.text("n1")]);
+    let (address, api) = (node.address(), format!("http://127.0.0.1:{}", node.port()));
+    let cases: [(&[&str], &str); 6] = [
+        (&["peers", "add", &api], "is no address of a node"),
+        (&["peers", "add", "127.0.0.1"], "is no address of a node"),
+        (&["peers", "remove", "127.0.0.1:99999"], "is no address of a node"),
+        (&["peers", "ban", &address], "is nobody to ban"),
+        (&["peers", "unban", "nobody"], "is nobody to ban"),
+        (&["node", "--genesis", &file, "--tracker", &api], "--tracker is"),
+    ];
+    for (arguments, told) in cases {
+        let (status, error) = home.fail(arguments);
+        assert_eq!((status, error["code"].as_str()), (2, Some("wrong-value")), "{arguments:?}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(told), "{arguments:?}: {error}");
+    }
+    for command in ["node", "tracker"] {
+        let directory = home.text(&format!("{command}-2"));
+        let (status, error) =
+            home.fail(&[command, "--genesis", &file, "--data-dir", &directory, "--p2p-bind", &address]);
+        assert_eq!((status, error["code"].as_str()), (1, Some("port-in-use")), "{error}");
+        assert!(error["message"].as_str().unwrap().starts_with(&address), "{error}");
+    }
 }
 
 /// Answers each question for a genesis with these pieces.
@@ -469,6 +508,9 @@ fn a_tracker_behind_the_terminal_is_stopped_as_a_node_is() {
     // It is no node: what asks for one does not come to it.
     let (status, error) = home.fail(&["block"]);
     assert_eq!((status, error["code"].as_str()), (3, Some("no-node")), "{error}");
+    // An invite is what it has.
+    let invite = String::from_utf8(home.succeed(&["network", "invite"]).stdout).unwrap();
+    assert_eq!(invite.parse::<Invite>().unwrap().name(), "test");
     // Beside a node it has to be said which is meant.
     let node = home.start(&["node", "--genesis", &file, "--data-dir", &home.text("n1")]);
     home.succeed(&["block"]);

@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::config::{Settings, mistyped_variables};
 use crate::failure::CliError;
 use crate::output::{self, plural};
-use crate::paths::{Directories, Kind, RunningNode, running_nodes};
+use crate::paths::{Directories, Kind, RunningNode, all_running, running_nodes};
 use crate::values::{NodeTrust, NodeUrl, parse_duration};
 use std::future::Future;
 use std::path::PathBuf;
@@ -54,6 +54,16 @@ impl Context {
     /// A client of the node that the settings name, or of the one that runs here.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
         let running = running_nodes(&self.directories.runtime);
+        let (url, record) = find_node(self.settings.get("node"), &running)?;
+        self.client_of(url, record)
+    }
+
+    /// The same; where no node runs here, of the tracker that does.
+    pub(crate) fn client_or_tracker(&self) -> Result<Client, CliError> {
+        let mut running = running_nodes(&self.directories.runtime);
+        if running.is_empty() {
+            running = all_running(&self.directories.runtime);
+        }
         let (url, record) = find_node(self.settings.get("node"), &running)?;
         self.client_of(url, record)
     }

@@ -9,11 +9,11 @@ use crate::config::Origin;
 use crate::failure::CliError;
 use crate::invite::{Invite, InviteError};
 use crate::join::{self, Found, JoinError};
-use crate::output;
+use crate::output::{self, plural};
 use crate::paths::{create_private_directory, replace_file};
 use cairn_core::genesis::Genesis;
 use cairn_core::hash::BlockId;
-use cairn_p2p::{Label, PeerAddress, Roles};
+use cairn_p2p::{DialFailure, Label, PeerAddress, Roles};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -130,8 +130,15 @@ impl Target {
 fn parse_identity(text: &str) -> Result<BlockId, CliError> {
     let mut bytes = [0; 32];
     const_hex::decode_to_slice(text, &mut bytes).map_err(|_| {
-        CliError::usage("wrong-value", "--identity is not 64 hexadecimal digits")
-            .help("`cairn genesis hash FILE` prints it")
+        let found = match text.chars().count() {
+            64 => "something else among them".to_owned(),
+            count => plural(count as u64, "character"),
+        };
+        CliError::usage(
+            "wrong-value",
+            format!("--identity has {found}, and an identity is 64 hexadecimal digits"),
+        )
+        .help("copy all of it; `cairn genesis hash FILE` prints it")
     })?;
     Ok(BlockId(bytes))
 }
@@ -296,8 +303,15 @@ fn cannot_join(error: &JoinError) -> CliError {
     }
     let message = format!("nobody gave the genesis:\n{list}");
     if tried.iter().all(|(_, failure)| failure.is_unreachable()) {
-        return CliError::unreachable("unreachable", message)
-            .help("is the address right, is a node running there, and does a firewall let it through?");
+        let is_other_program = |failure: &join::Failure| {
+            matches!(failure, join::Failure::Dial(DialFailure::NoNode(_) | DialFailure::Closed))
+        };
+        let help = if tried.iter().any(|(_, failure)| is_other_program(failure)) {
+            "is it the port where nodes meet? That is 7700, or 7760 of a tracker; 7780 and 7761 are for commands"
+        } else {
+            "is the address right, is a node running there, and does a firewall let it through?"
+        };
+        return CliError::unreachable("unreachable", message).help(help);
     }
     CliError::failed("no-genesis", message)
         .help("ask for another address of the network, or join again later")

@@ -83,7 +83,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CliError> {
 }
 
 fn invite(addresses: Vec<PeerAddress>, context: &Context) -> Result<(), CliError> {
-    let client = context.client()?;
+    let client = context.client_or_tracker()?;
     let (invite, found) = context.block_on(async {
         if addresses.is_empty() {
             let view: InviteView = client.get("/v1/invite").await?;

@@ -4,7 +4,10 @@ use super::context::Context;
 use crate::api::views::{BanView, KeptPeerView, PeerView, PeersAnswer, PeersRequest};
 use crate::failure::CliError;
 use crate::output::{self, Style, Table, ago, grouped, left, plural, right, whole};
+use crate::run::links::Who;
 use crate::values::parse_duration;
+use cairn_p2p::{NodeId, PeerAddress};
+use std::net::SocketAddr;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -66,19 +69,25 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> Result<(), CliErro
         None | Some(Command::List) => return list(context),
         Some(Command::Bans) => return bans(context),
         Some(Command::Add { address }) => {
+            parse_address(&address)?;
             let done = format!("a connection to {address} is kept from now on");
             (PeersRequest { add: Some(address), ..request }, done)
         }
         Some(Command::Remove { address }) => {
+            if address.parse::<NodeId>().is_err() {
+                parse_address(&address)?;
+            }
             let done = format!("no connection to {address} is kept");
             (PeersRequest { remove: Some(address), ..request }, done)
         }
         Some(Command::Ban { who, time }) => {
+            parse_who(&who)?;
             let seconds = time.as_deref().map(seconds).transpose()?;
             let done = format!("{who} is banned for {}", time.as_deref().unwrap_or("24h"));
             (PeersRequest { ban: Some(who), seconds, ..request }, done)
         }
         Some(Command::Unban { who }) => {
+            parse_who(&who)?;
             let done = format!("{who} is banned no more");
             (PeersRequest { unban: Some(who), ..request }, done)
         }
@@ -92,6 +101,28 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> Result<(), CliErro
             output::print_line(&done);
         }
         Ok(())
+    })
+}
+
+/// Refuses what is no address before anybody is asked.
+fn parse_address(text: &str) -> Result<PeerAddress, CliError> {
+    text.parse().map_err(|error| {
+        CliError::usage("wrong-value", format!("`{text}` is no address of a node"))
+            .because(&error)
+            .help("such as `cairn peers add node.example:7700`; `cairn peers` lists those that are known")
+    })
+}
+
+/// The same for whom a ban is about.
+fn parse_who(text: &str) -> Result<Who, CliError> {
+    text.parse().map_err(|error| {
+        let help = match text.parse::<SocketAddr>() {
+            Ok(address) => {
+                format!("a whole machine is banned, without a port: `cairn peers ban {}`", address.ip())
+            }
+            Err(_) => "`cairn peers` and `cairn peers bans` list ids and addresses".to_owned(),
+        };
+        CliError::usage("wrong-value", format!("`{text}` is nobody to ban")).because(&error).help(help)
     })
 }
 

@@ -12,6 +12,9 @@ use crate::values::parse_size;
 use cairn_p2p::StartError;
 use clap::builder::PossibleValuesParser;
 use std::cell::RefCell;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// What says how the log is.
@@ -102,6 +105,13 @@ impl ReplayBar {
     }
 }
 
+/// Whether the operating system said so, under however many layers.
+fn is_in_use(error: &io::Error) -> bool {
+    let causes = std::iter::successors(Some(error as &(dyn Error + 'static)), |error| (*error).source());
+    let mut told = causes.filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
+    told.any(|kind| kind == io::ErrorKind::AddrInUse)
+}
+
 /// Why a node could not be started; `other_port` says how to ask for another port.
 pub(crate) fn cannot_start(error: &ServiceError, directory: &Path, other_port: &str) -> CliError {
     let failure = |code| CliError::failed(code, error.to_string());
@@ -110,17 +120,25 @@ pub(crate) fn cannot_start(error: &ServiceError, directory: &Path, other_port: &
         ServiceError::Tls(source) => {
             let failure = failure("unusable-certificate")
                 .help("give PEM files that belong together: `--api-tls-cert FILE --api-tls-key FILE`");
-            match std::error::Error::source(source) {
+            match Error::source(source) {
                 Some(source) => failure.because(source),
                 None => failure,
             }
         }
         ServiceError::Links(error) => {
-            let source = std::error::Error::source(error);
+            let source = Error::source(error);
             let failure = match error {
-                LinkError::Start(StartError::Listen { .. }) => failure("cannot-listen").help(
-                    "choose another: `--p2p-bind 0.0.0.0:0` asks the system for one, `none` listens nowhere",
-                ),
+                LinkError::Start(StartError::Listen { address, source }) => {
+                    let help = format!(
+                        "choose another: `--p2p-bind {}` asks the system for one",
+                        SocketAddr::new(address.ip(), 0)
+                    );
+                    if is_in_use(source) {
+                        let message = format!("{address}, where nodes meet, is in use by another program");
+                        return CliError::failed("port-in-use", message).help(help);
+                    }
+                    failure("cannot-listen").help(help)
+                }
                 LinkError::Start(_) => failure("no-links"),
                 LinkError::Key { path, .. } => failure("unusable-key-file").help(format!(
                     "`chmod 600 {0}`, or remove it: the node then gets another name",

@@ -16,6 +16,9 @@ function coins(units, decimals) {
   return grouped(digits.slice(0, cut)) + (rest ? "." + rest : "");
 }
 
+/** How much of the way is done: 100 only where all is. */
+const percent = ({ height, target }) => Math.floor(100 * Math.min(height, target) / Math.max(target, 1));
+
 function ago(then, now) {
   const seconds = Math.max(0, Math.round((now - then) / 1000));
   if (seconds < 100) return `${seconds} s ago`;
@@ -87,7 +90,7 @@ async function show() {
   put("height", grouped(status.height));
   put("age", ago(status.tip_time_ms, now));
   put("sync", status.sync.state);
-  put("target", status.sync.state === "synced" ? "has all it knows of" : `to block ${grouped(status.sync.target)}`);
+  put("target", status.sync.state === "synced" ? "has all it knows of" : `${percent(status.sync)} % of block ${grouped(status.sync.target)}`);
   put("peer-count", grouped(status.peers));
   put("roles", peers.length ? `${peers.filter((peer) => peer.direction === "outbound").length} dialled by this node` : "nobody yet");
   put("waiting", grouped(status.mempool.transactions));
@@ -106,7 +109,7 @@ async function show() {
     [peer.name || "–"], [peer.roles.join(", ")], [peer.address],
     [peer.direction === "outbound" ? "by us" : "by them"], [grouped(peer.height), true],
     [peer.ping_ms === null ? "" : `${peer.ping_ms} ms`, true], [ago(peer.since_ms, now)],
-  ]), "No other node is connected. `cairn peers add HOST:PORT` keeps a connection to one.");
+  ]), "No other node is connected. To keep a connection to one: cairn peers add HOST:PORT");
   fill("mempool", mempool.map((entry) => [
     [short(entry.id)], [short(entry.sender)], [coin(entry.amount), true], [entry.waits.message],
   ]), "Nothing waits: what comes now goes into the next block.");
