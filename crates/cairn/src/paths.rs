@@ -299,7 +299,7 @@ mod tests {
         let mut record = serde_json::to_value(&earlier).unwrap();
         record.as_object_mut().unwrap().remove("kind");
         fs::write(directory.path().join("1-x.json"), record.to_string()).unwrap();
-        assert_eq!(running_nodes(directory.path()), [earlier.clone()]);
+        assert_eq!(running_nodes(directory.path()), std::slice::from_ref(&earlier));
         assert_eq!(all_running(directory.path()), [earlier, tracker]);
     }
 

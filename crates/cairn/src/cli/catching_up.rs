@@ -68,7 +68,7 @@ impl Follower {
         context: &Context,
     ) -> Option<Self> {
         // A place to draw is a terminal with a cursor.
-        if context.json || context.quiet || !output::is_stdout_terminal() || Bottom::open().is_none() {
+        if context.json || context.quiet || !output::is_stdout_terminal() || !Bottom::is_possible() {
             return None;
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
@@ -139,12 +139,7 @@ impl Screen {
         match line.filter(|_| output::is_in_foreground()) {
             None => self.bottom = None,
             Some(line) => {
-                if self.bottom.is_none() {
-                    self.bottom = Bottom::open();
-                }
-                if let Some(bottom) = &self.bottom {
-                    bottom.show(line);
-                }
+                self.bottom.get_or_insert_with(Bottom::open).show(line);
             }
         }
     }

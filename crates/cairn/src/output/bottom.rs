@@ -1,36 +1,120 @@
 //! The line that stays at the bottom of a terminal while work goes on; everything else is written above it.
 
 use super::{colours_wanted, columns_of_stderr};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The line that is there now: one at a time, the newest.
+/// Beginning of the row, and clear it (ECMA-48).
+const CLEAR: &str = "\r\x1b[2K";
+/// How many columns stay free behind the line: some terminals wrap at the last, and Ctrl-C shows as `^C`.
+const COLUMNS_FREE: usize = 3;
+
+/// What is there now: one at a time, the newest.
 static SHOWN: Mutex<Option<Shown>> = Mutex::new(None);
 
-struct Shown {
-    bar: ProgressBar,
-    /// How many columns its text has; 0 where the bar sees to its text itself.
-    columns: usize,
+enum Shown {
+    /// A line, as it was drawn last.
+    Line(String),
+    /// A bar that draws itself.
+    Bar(ProgressBar),
 }
 
 impl Shown {
-    /// Where the terminal has become narrower than the line, it has broken it into several, of which the bar
-    /// would clear the last alone.
-    fn clear_broken(&mut self) {
-        let above = rows_above(self.columns, columns_of_stderr());
-        // Xterm itself cuts lines and does not break them: there a line of somebody else would go.
-        if above > 0 && std::env::var_os("XTERM_VERSION").is_none() {
-            // Cursor up, and clear to the end (ECMA-48).
-            let _ = write!(io::stderr(), "\x1b[{above}A\r\x1b[J");
-        }
-        if above > 0 {
-            // It is too long now; the next one comes soon.
-            self.bar.set_message("");
-            self.columns = 0;
+    fn clear(&self) {
+        match self {
+            Self::Line(line) => {
+                let up = match rows_above(columns_of(line), columns_of_stderr()) {
+                    // Xterm itself cuts lines and does not break them: there a line of somebody else would go.
+                    above if above > 0 && std::env::var_os("XTERM_VERSION").is_none() => {
+                        format!("\x1b[{above}A\x1b[J")
+                    }
+                    _ => String::new(),
+                };
+                write_out(&format!("{CLEAR}{up}"));
+            }
+            Self::Bar(bar) => bar.finish_and_clear(),
         }
     }
+}
+
+/// Writes to the terminal. One that has gone away is no error.
+fn write_out(text: &str) {
+    let mut out = io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// A line at the bottom of the terminal behind stderr; dropping it takes the line away.
+#[derive(Debug)]
+pub struct Bottom(());
+
+impl Bottom {
+    /// Whether there is a place for one: a terminal, with a cursor to move.
+    pub fn is_possible() -> bool {
+        let has_cursor = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+        has_cursor && io::stderr().is_terminal()
+    }
+
+    /// A line that is still empty.
+    pub fn open() -> Self {
+        *shown() = Some(Shown::Line(String::new()));
+        Self(())
+    }
+
+    /// Holds a bar that draws itself.
+    pub(super) fn hold(bar: &ProgressBar) -> Self {
+        *shown() = Some(Shown::Bar(bar.clone()));
+        Self(())
+    }
+
+    /// Shows a text of at most [`columns_of_bottom`] columns instead of the one before.
+    pub fn show(&self, line: String) {
+        let mut shown = shown();
+        if let Some(before) = &*shown {
+            before.clear();
+        }
+        write_out(&line);
+        *shown = Some(Shown::Line(line));
+    }
+}
+
+impl Drop for Bottom {
+    fn drop(&mut self) {
+        if let Some(shown) = shown().take() {
+            shown.clear();
+        }
+    }
+}
+
+/// Writes something, above the line at the bottom if there is one.
+pub(super) fn above<T>(write: impl FnOnce() -> T) -> T {
+    match &mut *shown() {
+        Some(Shown::Bar(bar)) => bar.suspend(write),
+        Some(shown @ Shown::Line(_)) => {
+            shown.clear();
+            let written = write();
+            let Shown::Line(line) = shown else { return written };
+            if columns_of(line) > columns_of_bottom() {
+                // The terminal is narrower now, and the next line comes soon.
+                line.clear();
+            }
+            write_out(line);
+            written
+        }
+        None => write(),
+    }
+}
+
+/// Whether this process may draw on the terminal: one behind `&` leaves it to whoever types there.
+pub fn is_in_foreground() -> bool {
+    // A terminal that is not the one of this session says nothing about it.
+    rustix::termios::tcgetpgrp(io::stderr()).map_or(true, |group| group == rustix::process::getpgrp())
+}
+
+/// How many columns a line at the bottom may have.
+pub fn columns_of_bottom() -> usize {
+    columns_of_stderr().saturating_sub(COLUMNS_FREE).max(1)
 }
 
 /// How many columns a text takes, whose colours take none and whose characters take one each.
@@ -47,76 +131,6 @@ fn columns_of(text: &str) -> usize {
 /// How many rows a line takes above the one with its end.
 fn rows_above(line: usize, columns: usize) -> usize {
     line.saturating_sub(1) / columns.max(1)
-}
-
-/// A line at the bottom of the terminal behind stderr; dropping it takes the line away.
-#[derive(Debug)]
-pub struct Bottom(ProgressBar);
-
-impl Bottom {
-    /// A line that is still empty; none where stderr is no terminal, or one without a cursor to move.
-    pub fn open() -> Option<Self> {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if !io::stderr().is_terminal() || bar.is_hidden() {
-            return None;
-        }
-        bar.set_style(ProgressStyle::with_template("{msg}").expect("it is a template"));
-        Some(Self::hold(bar))
-    }
-
-    /// Holds a bar that may look otherwise at the bottom.
-    pub(super) fn hold(bar: ProgressBar) -> Self {
-        *shown() = Some(Shown { bar: bar.clone(), columns: 0 });
-        Self(bar)
-    }
-
-    /// Shows a text instead of the one before.
-    pub fn show(&self, line: String) {
-        let columns = columns_of(&line);
-        let mut shown = shown();
-        if let Some(shown) = &mut *shown {
-            shown.clear_broken();
-            self.0.set_message(line);
-            shown.columns = columns;
-        }
-    }
-
-    /// The bar itself.
-    pub(super) const fn bar(&self) -> &ProgressBar {
-        &self.0
-    }
-}
-
-impl Drop for Bottom {
-    fn drop(&mut self) {
-        // The bar clears itself under the lock, so that nothing is written into what is left of it.
-        let mut shown = shown();
-        shown.iter_mut().for_each(Shown::clear_broken);
-        self.0.finish_and_clear();
-        *shown = None;
-    }
-}
-
-/// Writes something, above the line at the bottom if there is one.
-pub(super) fn above<T>(write: impl FnOnce() -> T) -> T {
-    match &mut *shown() {
-        Some(shown) => {
-            shown.clear_broken();
-            shown.bar.suspend(write)
-        }
-        None => write(),
-    }
-}
-
-/// Whether this process may draw on the terminal: one behind `&` leaves it to whoever types there.
-pub fn is_in_foreground() -> bool {
-    // A terminal that is not the one of this session says nothing about it.
-    rustix::termios::tcgetpgrp(io::stderr()).map_or(true, |group| group == rustix::process::getpgrp())
-}
-
-/// How many columns a line at the bottom may have. The last one stays free: some terminals wrap there.
-pub fn columns_of_bottom() -> usize {
-    columns_of_stderr().saturating_sub(1).max(1)
 }
 
 /// Whether a line at the bottom may have colours.

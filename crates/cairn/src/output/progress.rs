@@ -17,13 +17,13 @@ pub struct Progress {
     position: u64,
     started: Instant,
     last_line: Instant,
-    bottom: Option<Bottom>,
+    bar: Option<(ProgressBar, Bottom)>,
 }
 
 impl Progress {
     /// Work of `total` steps; 0 if nobody knows how many. `what` says what is counted: "blocks replayed".
     pub fn new(what: &'static str, total: u64) -> Self {
-        let bottom = std::io::stderr().is_terminal().then(|| {
+        let bar = std::io::stderr().is_terminal().then(|| {
             let bar =
                 ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr());
             let form = if total > 0 {
@@ -35,17 +35,18 @@ impl Progress {
                 bar.set_style(style.progress_chars("━╸─"));
             }
             bar.set_message(what);
-            Bottom::hold(bar)
+            let bottom = Bottom::hold(&bar);
+            (bar, bottom)
         });
         let now = Instant::now();
-        Self { what, total, position: 0, started: now, last_line: now, bottom }
+        Self { what, total, position: 0, started: now, last_line: now, bar }
     }
 
     /// The work stands at `position`.
     pub fn set(&mut self, position: u64) {
         self.position = position;
-        match &self.bottom {
-            Some(bottom) => bottom.bar().set_position(position),
+        match &self.bar {
+            Some((bar, _)) => bar.set_position(position),
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
                 note(&self.line());
@@ -61,7 +62,7 @@ impl Progress {
 
     /// Takes the bar away; what was done is for the caller to say.
     pub fn finish(self) {
-        drop(self.bottom);
+        drop(self.bar);
     }
 
     fn line(&self) -> String {

@@ -96,7 +96,7 @@ async function show() {
   put("waiting", grouped(status.mempool.transactions));
   put("waiting-bytes", `${grouped(status.mempool.bytes)} bytes`);
   put("supply", coin(status.supply));
-  put("accounts", `${status.symbol}, ${grouped(status.accounts)} accounts`);
+  put("accounts", `${status.symbol}, ${grouped(status.accounts)} ${status.accounts === 1 ? "account" : "accounts"}`);
   put("mining", status.mining.producer ? status.mining.mode : "no");
   put("rate", status.mining.producer ? `${rate(status.mining.hash_rate)}, ${status.mining.kernel}` : "this node makes no blocks");
   put("identity", status.identity);
