@@ -4,7 +4,7 @@
 //! they are all. Who closes before that does not want the rest.
 
 use crate::frame::{Frame, FrameError, Place, StreamKind};
-use crate::message::{self, BulkEnd, EndCode};
+use crate::message::{self, BulkEnd, EndCode, MessageError};
 use crate::network::{Event, Peer, RequestNumber, Shared};
 use crate::score::Offence;
 use crate::session::{FrameReader, FrameWriter, Inbox, ReadError};
@@ -40,6 +40,9 @@ pub enum BulkError {
     /// A frame breaks a rule.
     #[error("a frame of the answer breaks a rule")]
     Frame(#[from] FrameError),
+    /// The last frame does not say how the answer ends.
+    #[error("the end of the answer cannot be read")]
+    End(#[from] MessageError),
     /// The owner cancelled it, or the link ended.
     #[error("the request was cancelled")]
     Cancelled,
@@ -131,8 +134,11 @@ pub(crate) async fn ask<S>(
         result = asking => result,
         () = cancelled.cancelled() => Err(BulkError::Cancelled),
     };
-    if let Err(BulkError::Frame(_)) = result {
-        shared.punish(&peer, Offence::Malformed);
+    match &result {
+        Err(BulkError::Frame(FrameError::UnknownTag { .. })) => shared.punish(&peer, Offence::UnknownTag),
+        Err(BulkError::Frame(error)) => shared.break_off(&peer, error),
+        Err(BulkError::End(error)) => shared.break_off(&peer, error),
+        _ => {}
     }
     shared.tell(Event::AnswerEnded { peer: peer.number, request: number, result }).await;
 }
@@ -167,7 +173,7 @@ async fn read_answer<S: AsyncRead + AsyncWrite>(
             return match end {
                 Ok(BulkEnd { code: EndCode::Complete, .. }) => Ok(()),
                 Ok(end) => Err(BulkError::Ended(end)),
-                Err(_) => Err(BulkError::Broken),
+                Err(error) => Err(error.into()),
             };
         }
         if shared.tags.judge(Place::Answer, head)?.is_none() {
@@ -189,7 +195,14 @@ pub(crate) async fn answer<S: AsyncRead + AsyncWrite>(stream: S, peer: Arc<Peer>
         Ok(Ok(question)) => question,
         Ok(Err(error)) => {
             tracing::debug!(peer = %peer.number, %error, "bulk request refused");
-            shared.punish(&peer, if error.is_too_many() { Offence::RateLimit } else { Offence::Malformed });
+            match &error {
+                QuestionError::Read(ReadError::Frame(FrameError::UnknownTag { .. }))
+                | QuestionError::Ignored => {
+                    shared.punish(&peer, Offence::UnknownTag);
+                }
+                QuestionError::Read(ReadError::Frame(error)) => shared.break_off(&peer, error),
+                _ => shared.punish(&peer, Offence::RateLimit),
+            }
             let _ = writer.finish(&BulkEnd::new(EndCode::Failed, &error.to_string()).to_frame()).await;
             return;
         }
@@ -237,12 +250,6 @@ enum QuestionError {
     TooMany,
     #[error("a question may not be left unread")]
     Ignored,
-}
-
-impl QuestionError {
-    fn is_too_many(&self) -> bool {
-        matches!(self, Self::TooMany | Self::None | Self::Read(ReadError::Broken(_) | ReadError::Stalled))
-    }
 }
 
 async fn read_question<R: AsyncRead + Unpin>(

@@ -133,9 +133,11 @@ where
 {
     writer.write(&shared.hello(link.remote).to_frame()).await?;
     writer.flush().await?;
-    let Some(head) = reader.head(shared.deadlines.hello).await? else {
-        return Err(End::Broken(std::io::ErrorKind::UnexpectedEof));
-    };
+    let head = reader.head(shared.deadlines.hello).await.map_err(|error| match error {
+        ReadError::Frame(error) => offend(shared, link, error),
+        error => error.into(),
+    })?;
+    let Some(head) = head else { return Err(End::Broken(std::io::ErrorKind::UnexpectedEof)) };
     let max = match head.tag {
         message::HEL => message::HEL_BYTES_MAX,
         message::BYE => message::BYE_BYTES_MAX,

@@ -309,6 +309,13 @@ impl Shared {
         }
     }
 
+    /// The same for what is no frame of this protocol: the link ends in any case.
+    pub(crate) fn break_off(&self, peer: &Peer, error: &dyn std::fmt::Display) {
+        self.punish(peer, Offence::Malformed);
+        // A farewell that waits already stays.
+        peer.outbox.close(Bye::new(ByeCode::Protocol, &error.to_string()));
+    }
+
     /// Counts an offence of a node that has no link.
     pub(crate) fn strike_node(&self, node: NodeId, address: IpAddr, offence: Offence) -> bool {
         if self.is_trusted(node) {

@@ -123,6 +123,46 @@ async fn net_8_the_first_frame_is_a_greeting_and_comes_in_time() {
 }
 
 #[tokio::test]
+async fn net_1_what_is_no_frame_counts_before_the_greeting_too() {
+    let (network, _events) = node(1).await;
+    for (seed, head) in [(66, [2, 0, 0, 0, b'H', b'E', b'L']), (67, [3, 0, 0, 0, 0xff, b'E', b'L'])] {
+        for _ in 0..2 {
+            let raw = RawPeer::dial(seed, network.listening()[0]).await;
+            let mut stream = raw.named(&peer_name()).await.unwrap();
+            stream.write_all(&head).await.unwrap();
+            stream.flush().await.unwrap();
+            assert_eq!(farewell(&mut stream).await.code, ByeCode::Protocol);
+        }
+        let banned = Banned::Node(NodeKey::from_seed([seed; 32]).id());
+        assert!(network.bans().iter().any(|ban| ban.who == banned), "twice fifty strikes");
+    }
+}
+
+#[tokio::test]
+async fn net_3_a_question_that_is_too_long_ends_the_link() {
+    let (_network, mut events, _, raw, mut stream) = greeted().await;
+    let mut bulk = raw.named(&bulk_name()).await.unwrap();
+    bulk.write_all(&Frame::new(GBL, vec![0; 101]).head()).await.unwrap();
+    bulk.flush().await.unwrap();
+    assert_eq!(farewell(&mut stream).await.code, ByeCode::Protocol);
+    let reason = left(&mut events).await;
+    assert!(matches!(reason, LeaveReason::Ours(Bye { code: ByeCode::Protocol, .. })), "{reason}");
+}
+
+#[tokio::test]
+async fn net_4_a_question_that_is_unknown_costs_a_fifth_of_a_ban() {
+    let (network, _events, _, raw, mut stream) = greeted().await;
+    for _ in 0..5 {
+        let mut bulk = raw.named(&bulk_name()).await.unwrap();
+        bulk.write_all(&Frame::new(Tag::new("xyz"), vec![]).to_bytes()).await.unwrap();
+        bulk.flush().await.unwrap();
+        read_until(&mut bulk, crate::END).await.unwrap();
+    }
+    assert_eq!(farewell(&mut stream).await.code, ByeCode::Banned);
+    assert_eq!(network.bans().len(), 1);
+}
+
+#[tokio::test]
 async fn net_9_a_long_greeting_is_refused() {
     let (network, _events) = node(2).await;
     let raw = RawPeer::dial(67, network.listening()[0]).await;
