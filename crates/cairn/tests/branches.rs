@@ -23,7 +23,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use support::{PATIENCE, genesis, key, transfer};
+use support::{Numbers, PATIENCE, genesis, key, transfer};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -37,19 +37,6 @@ const SEED: u64 = 2026;
 
 /// An event: its id, and its data.
 type Told = (u64, Value);
-
-/// Numbers that are the same in every run (SplitMix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 fn start(genesis: &Genesis, directory: &Path, producer: u8) -> Running {
     let mut settings = NodeSettings::new(genesis.clone(), directory.join(producer.to_string()));

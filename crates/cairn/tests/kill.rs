@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use cairn_core::codec::Encode as _;
 use cairn_core::transaction::Transaction;
-use support::{Connection, NodeProcess, genesis, get, key, post, program, transfer};
+use support::{Connection, NodeProcess, Numbers, genesis, get, key, post, program, transfer};
 
 const SENDERS: u8 = 16;
 const BATCH: u64 = 20;
@@ -51,19 +51,6 @@ impl Promised {
             blocks: std::mem::take(&mut self.old_blocks),
             ..Self::default()
         }
-    }
-}
-
-/// Numbers that are the same in every run (SplitMix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
     }
 }
 

@@ -160,3 +160,16 @@ pub(crate) fn get(port: u16, path: &str) -> Option<Answer> {
 pub(crate) fn post(port: u16, path: &str, body: &[u8]) -> Option<Answer> {
     Connection::open(port)?.post(path, body)
 }
+
+/// Numbers that are the same in every run (SplitMix64).
+pub(crate) struct Numbers(pub(crate) u64);
+
+impl Numbers {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
