@@ -31,6 +31,8 @@ struct Package {
 #[derive(Debug)]
 struct Policy {
     licenses: BTreeSet<String>,
+    /// Crates with the one licence that is allowed to them alone.
+    exceptions: BTreeSet<(String, String)>,
     /// `name@version` that may stand beside another version.
     skipped: BTreeSet<String>,
 }
@@ -120,7 +122,8 @@ fn findings(packages: &[Package], policy: &Policy) -> Vec<String> {
             Some(source) if source != REGISTRY => findings.push(format!("{full} comes from {source}")),
             Some(_) => {}
         }
-        if source.is_some() && !is_allowed(license, &policy.licenses) {
+        let is_exception = || policy.exceptions.contains(&(name.clone(), license.clone()));
+        if source.is_some() && !is_allowed(license, &policy.licenses) && !is_exception() {
             findings.push(format!("{full} has the licence `{license}`"));
         }
         versions.entry(name).or_default().push(full);
@@ -134,6 +137,9 @@ fn findings(packages: &[Package], policy: &Policy) -> Vec<String> {
     let there: BTreeSet<&String> = versions.values().flatten().collect();
     let gone = policy.skipped.iter().filter(|skipped| !there.contains(skipped));
     findings.extend(gone.map(|skipped| format!("{skipped} is gone: take its line out of deny.toml")));
+    let is_there = |name: &String| packages.iter().any(|package| package.name == *name);
+    let useless = policy.exceptions.iter().filter(|(name, _)| !is_there(name));
+    findings.extend(useless.map(|(name, _)| format!("{name} is gone: take its line out of deny.toml")));
     findings
 }
 
@@ -185,15 +191,20 @@ fn one(words: &mut &[&str], allowed: &BTreeSet<String>) -> bool {
 }
 
 impl Policy {
-    /// Reads the two lists that are judged here, in the form in which deny.toml has them.
+    /// Reads the three lists that are judged here, in the form in which deny.toml has them.
     fn read(text: &str) -> Self {
         let list = |start: &str| {
             let rest = text.split_once(start).map_or("", |(_, rest)| rest);
             rest.split_once("\n]").map_or("", |(list, _)| list).lines()
         };
         let quoted = |line: &str| line.split('"').nth(1).map(str::to_owned);
+        let pair = |line: &str| {
+            let mut quoted = line.split('"').skip(1).step_by(2).map(str::to_owned);
+            Some((quoted.next()?, quoted.next()?))
+        };
         Self {
             licenses: list("\nallow = [").filter_map(quoted).collect(),
+            exceptions: list("\nexceptions = [").filter_map(pair).collect(),
             skipped: list("\nskip = [").filter_map(quoted).collect(),
         }
     }
@@ -206,6 +217,7 @@ mod tests {
     fn policy() -> Policy {
         Policy::read(
             "\nallow = [\n    \"MIT\",\n    \"Zlib\",\n    \"Apache-2.0 WITH LLVM-exception\",\n]\n\
+             exceptions = [\n    { crate = \"weak\", allow = [\"MPL-2.0\"] },\n]\n\
              skip = [\n    { crate = \"syn@2.0.0\", reason = \"macros\" },\n]\n",
         )
     }
@@ -254,25 +266,29 @@ mod tests {
             outside("twice", "1.0.0", "MIT"),
             outside("twice", "2.0.0", "MIT"),
             outside("viral", "1.0.0", "GPL-3.0"),
+            outside("weak", "1.0.0", "MPL-2.0"),
+            outside("weaker", "1.0.0", "MPL-2.0"),
             git,
             own,
         ];
         let found = findings(&packages, &policy());
         let expected = [
             "viral@1.0.0 has the licence `GPL-3.0`",
+            "weaker@1.0.0 has the licence `MPL-2.0`",
             "forked@1.0.0 comes from git+https://example.org/forked",
             "ours takes any version of anything",
             "twice comes in 2 versions: [\"twice@1.0.0\", \"twice@2.0.0\"]",
         ];
         assert_eq!(found, expected);
-        assert_eq!(findings(&[], &policy()), ["syn@2.0.0 is gone: take its line out of deny.toml"]);
+        let gone = ["syn@2.0.0", "weak"].map(|it| format!("{it} is gone: take its line out of deny.toml"));
+        assert_eq!(findings(&[], &policy()), gone);
     }
 
     #[test]
     fn deny_toml_is_read_in_the_form_it_has() {
         let text = Repository::current().read("deny.toml".to_owned()).unwrap().text;
-        let Policy { licenses, skipped } = Policy::read(&text);
+        let Policy { licenses, exceptions, skipped } = Policy::read(&text);
         assert!(licenses.contains("MIT") && licenses.contains("Zlib"), "{licenses:?}");
-        assert_eq!(skipped.len(), text.matches("\n    { crate = ").count());
+        assert_eq!(exceptions.len() + skipped.len(), text.matches("\n    { crate = ").count());
     }
 }

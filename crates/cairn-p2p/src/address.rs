@@ -211,6 +211,16 @@ pub(crate) fn is_dialable(ip: IpAddr) -> bool {
     !(ip.is_unspecified() || ip.is_multicast() || broadcast)
 }
 
+/// The address from which this machine would send to somebody beyond its routers, over IPv4; nothing is sent.
+#[cfg(any(feature = "mdns", feature = "upnp"))]
+pub(crate) fn own_address() -> Option<IpAddr> {
+    // An address of documentation (RFC 5737), which is behind any router.
+    let beyond = (Ipv4Addr::new(192, 0, 2, 1), 9);
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(beyond).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
 pub(crate) fn to_multiaddr(socket: SocketAddr) -> Multiaddr {
     let ip = match socket.ip().to_canonical() {
         IpAddr::V4(ip) => Protocol::Ip4(ip),

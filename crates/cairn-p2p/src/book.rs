@@ -241,6 +241,15 @@ impl AddressBook {
         }
     }
 
+    /// Whoever told of an address says no more that a node is there: it is forgotten, unless one was talked to.
+    /// What was dialled in vain stays too, so that it is not new when it is heard of again.
+    pub fn withdraw(&mut self, address: SocketAddr) {
+        let address = canonical(address);
+        if self.entries.get(&address).is_some_and(|entry| !entry.is_tried && entry.attempts == 0) {
+            self.remove(address);
+        }
+    }
+
     /// The address is of no use: this node itself is there, or one of another network.
     pub fn forget(&mut self, address: SocketAddr) {
         let address = canonical(address);

@@ -83,6 +83,9 @@ pub enum Refusal {
     /// The node has a key of another kind.
     #[error("the node is not named by an ed25519 key")]
     NotEd25519,
+    /// The address is not one of who asked for it to be dialled.
+    #[error("the address is not one of the node that asks")]
+    NotTheAsker,
     /// It is no connection over TCP.
     #[error("the address is not one of TCP")]
     NotTcp,
@@ -212,6 +215,12 @@ impl Gate {
     /// A connection is gone, or never came to be.
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
         self.entries.remove(&connection);
+    }
+
+    /// Whether there is a connection with a node.
+    #[cfg(feature = "autonat")]
+    pub(crate) fn is_linked(&self, node: NodeId) -> bool {
+        self.entries.values().any(|it| it.node == Some(node))
     }
 
     /// Where an established connection comes from or goes to.

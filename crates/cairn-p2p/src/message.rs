@@ -148,6 +148,9 @@ impl fmt::Display for Label {
     }
 }
 
+/// The bit of a greeting's `services` of a node that dials back for others who ask whether they can be dialled.
+pub const DIALS_BACK: u32 = 1;
+
 /// A greeting: who speaks, for which network, and how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {

@@ -1,5 +1,6 @@
 //! The handle of a network: links with peers, over whatever carries them.
 
+mod behaviour;
 mod driver;
 mod event;
 mod peer;
@@ -17,11 +18,10 @@ use crate::address::{Host, PeerAddress, from_multiaddr, is_dialable, to_multiadd
 use crate::bulk;
 use crate::frame::{Frame, Place};
 use crate::key::NodeId;
-use crate::limits::Gate;
 use crate::message::{self, AddressRecord, Bye};
+use crate::reachability::Reachability;
 use crate::score::{Ban, Banned, Offence};
 use crate::session::{Priority, SendError};
-use crate::streams::Streams;
 use crate::tls::AesTls;
 use crate::transport;
 use driver::{Command, Driver};
@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::duplex;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use wire::{MEMORY_BYTES, Wire};
 
@@ -123,12 +123,11 @@ impl Network {
         let shared = Arc::new(Shared::new(&settings, events));
         let tls = AesTls::new(&settings.key).map_err(|error| StartError::Tls(error.into()))?;
         let transport = transport::start(tls, settings.deadlines.handshake);
-        let gate = Gate::new(settings.limits, shared.id);
-        let streams = Streams::new(&settings.identity, gate, Arc::clone(&shared));
+        let behaviour = behaviour::build(&settings, &shared);
         let config = Config::with_tokio_executor()
             .with_max_negotiating_inbound_streams(NAMING_STREAMS_MAX)
             .with_idle_connection_timeout(settings.deadlines.hello);
-        let mut swarm = Swarm::new(transport, streams, shared.id.to_peer_id(), config);
+        let mut swarm = Swarm::new(transport, behaviour, shared.id.to_peer_id(), config);
         for address in &settings.listen {
             swarm.listen_on(to_multiaddr(*address)).map_err(|error| StartError::Listen {
                 address: *address,
@@ -144,9 +143,10 @@ impl Network {
                 listening.extend(from_multiaddr(&address));
             }
         }
+        let helpers = help(&settings, &shared, listening.first().copied());
         shared.set_listen(if settings.advertise.is_empty() { listening.clone() } else { settings.advertise });
         let (commands, obeyed) = mpsc::channel(COMMANDS_MAX);
-        let driver = Driver::new(swarm, Arc::clone(&shared), commands.clone(), obeyed);
+        let driver = Driver::new(swarm, Arc::clone(&shared), commands.clone(), obeyed, helpers);
         let driver = shared.runtime.spawn(driver.run());
         let network = Self {
             shared,
@@ -302,6 +302,11 @@ impl Network {
         self.shared.set_listen(addresses);
     }
 
+    /// Whether others can dial this node, as far as those know that it has asked.
+    pub fn reachability(&self) -> Reachability {
+        self.shared.reachability()
+    }
+
     /// Remembers how far a peer is, for [`peers`](Self::peers).
     pub fn note_state(&self, peer: PeerNumber, height: u64, work: [u8; 32]) {
         if let Some(peer) = self.shared.peer(peer) {
@@ -384,6 +389,29 @@ impl Network {
             let _ = timeout(STOP_TIME_MAX, driver).await;
         }
     }
+}
+
+/// Starts what settings ask for beside the swarm.
+#[cfg_attr(
+    not(any(feature = "mdns", feature = "upnp")),
+    expect(unused_variables, unused_mut, reason = "features start tasks, and none is on")
+)]
+fn help(settings: &Settings, shared: &Arc<Shared>, listening: Option<SocketAddr>) -> JoinSet<()> {
+    let mut helpers = JoinSet::new();
+    // Nobody on another machine finds a node that listens on loopback.
+    let listening = listening.filter(|it| !it.ip().is_loopback());
+    #[cfg(feature = "mdns")]
+    if settings.features.mdns {
+        let looking = crate::mdns::run(Arc::clone(shared), listening.map(|it| it.port()));
+        helpers.spawn_on(looking, &shared.runtime);
+    }
+    #[cfg(feature = "upnp")]
+    if settings.features.upnp
+        && let Some(listening) = listening
+    {
+        helpers.spawn_on(crate::upnp::run(Arc::clone(shared), listening), &shared.runtime);
+    }
+    helpers
 }
 
 /// Where an address is: itself, or what its name means now.

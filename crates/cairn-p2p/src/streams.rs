@@ -14,7 +14,7 @@ use crate::address::from_multiaddr;
 use crate::key::NodeId;
 use crate::limits::{Gate, Refusal};
 use crate::network::{LinkKey, Shared};
-use handler::Opened;
+use handler::{Opened, Wish};
 use libp2p_core::transport::PortUse;
 use libp2p_core::{Endpoint, Multiaddr};
 use libp2p_identity::PeerId;
@@ -62,7 +62,7 @@ pub(crate) struct Streams {
     gate: Gate,
     shared: Arc<Shared>,
     /// At most a few for each connection: handlers bound what one can cause.
-    queue: VecDeque<ToSwarm<StreamEvent, Order>>,
+    queue: VecDeque<ToSwarm<StreamEvent, Wish>>,
     waker: Option<Waker>,
 }
 
@@ -74,14 +74,31 @@ impl Streams {
     /// Orders a bulk stream on a connection; the answer comes over the channel in `order`.
     pub(crate) fn order(&mut self, node: NodeId, connection: ConnectionId, order: Order) {
         let handler = NotifyHandler::One(connection);
-        self.push(ToSwarm::NotifyHandler { peer_id: node.to_peer_id(), handler, event: order });
+        self.push(ToSwarm::NotifyHandler { peer_id: node.to_peer_id(), handler, event: Wish::Open(order) });
+    }
+
+    /// Tells what is on a connection that its other side dials back for others.
+    #[cfg(feature = "autonat")]
+    pub(crate) fn note_dials_back(&mut self, node: NodeId, connection: ConnectionId) {
+        let handler = NotifyHandler::One(connection);
+        self.push(ToSwarm::NotifyHandler { peer_id: node.to_peer_id(), handler, event: Wish::NoteDialsBack });
+    }
+
+    /// Whether a connection is there only to show that it can be made: no link begins on it, and it takes no
+    /// place of one.
+    #[cfg(feature = "autonat")]
+    fn is_probe(&self, connection: ConnectionId, node: NodeId, dialler: bool) -> bool {
+        if dialler {
+            return self.shared.probes().dialled.contains(&connection);
+        }
+        self.gate.is_linked(node) && self.shared.probes().take_expected(node, tokio::time::Instant::now())
     }
 
     pub(crate) fn remote(&self, connection: ConnectionId) -> Option<SocketAddr> {
         self.gate.remote(connection)
     }
 
-    fn push(&mut self, event: ToSwarm<StreamEvent, Order>) {
+    fn push(&mut self, event: ToSwarm<StreamEvent, Wish>) {
         self.queue.push_back(event);
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -97,6 +114,10 @@ impl Streams {
     ) -> Result<Handler, ConnectionDenied> {
         let node = NodeId::from_peer_id(&peer).ok_or_else(|| ConnectionDenied::new(Refusal::NotEd25519))?;
         let remote = from_multiaddr(remote).ok_or_else(|| ConnectionDenied::new(Refusal::NotTcp))?;
+        #[cfg(feature = "autonat")]
+        if self.is_probe(connection, node, dialler) {
+            return Ok(Handler::of_probe(self.names.clone()));
+        }
         let shared = &self.shared;
         let instead = self
             .gate
@@ -146,6 +167,10 @@ impl NetworkBehaviour for Streams {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        #[cfg(feature = "autonat")]
+        if self.shared.probes().dialled.contains(&connection) {
+            return Ok(Vec::new());
+        }
         self.gate.dial(connection).map_err(ConnectionDenied::new)?;
         Ok(Vec::new())
     }

@@ -1,5 +1,7 @@
 //! Links as an owner sees them, over sockets and in memory, with peers that mean well and others.
 
+#[cfg(feature = "autonat")]
+mod autonat;
 mod bulk;
 mod defence;
 mod encryption;

@@ -10,6 +10,7 @@ mod context;
 mod devnet;
 mod doctor;
 mod exchange;
+mod features;
 mod genesis;
 mod join;
 mod load;
@@ -37,7 +38,7 @@ use crate::failure::{CliError, Exit};
 use crate::output;
 use crate::paths::{Kind, RunningNode};
 use crate::values::{NodeTrust, NodeUrl};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use context::Context;
 use std::path::PathBuf;
@@ -221,6 +222,7 @@ fn refuse_usage(error: &clap::Error, json: bool) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
+        ErrorKind::UnknownArgument if let Some(missing) = missing_feature(error) => missing.report(json),
         _ if json => {
             let text = error.render().to_string();
             let mut parts = text.splitn(2, "\n\n");
@@ -254,6 +256,14 @@ const WITH_A_TRACKER: &[(&str, &str)] = &[
     ("cairn stop", "stop the tracker"),
     ("cairn --help", "all commands"),
 ];
+
+/// What to say where a flag is unknown because the program is built without what it is for.
+fn missing_feature(error: &clap::Error) -> Option<CliError> {
+    match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(flag) => features::missing(flag),
+        _ => None,
+    }
+}
 
 /// What bare `cairn` says: what to do next, here and now.
 fn greet(json: bool) -> Result<(), CliError> {

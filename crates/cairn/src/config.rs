@@ -6,6 +6,7 @@
 use crate::failure::CliError;
 use crate::run::SEALER_THREADS_MAX;
 use crate::values;
+use cairn_p2p::Features;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -44,6 +45,9 @@ enum Kind {
     Rate,
     Trust,
     Threads,
+    /// Yes or no.
+    #[cfg(any(feature = "mdns", feature = "upnp", feature = "autonat"))]
+    Switch,
     OneOf(&'static [&'static str]),
 }
 
@@ -86,6 +90,12 @@ pub const SETTINGS: &[Setting] = &[
     Setting { key: "peers", default: None, kind: Kind::Peers },
     Setting { key: "trackers", default: None, kind: Kind::Peers },
     Setting { key: "addresses", default: None, kind: Kind::Peers },
+    #[cfg(feature = "mdns")]
+    Setting { key: "mdns", default: Some("false"), kind: Kind::Switch },
+    #[cfg(feature = "upnp")]
+    Setting { key: "upnp", default: Some("false"), kind: Kind::Switch },
+    #[cfg(feature = "autonat")]
+    Setting { key: "autonat", default: Some("false"), kind: Kind::Switch },
     Setting { key: "http_bind", default: None, kind: Kind::Socket },
     Setting { key: "ttl", default: None, kind: Kind::Duration },
     Setting { key: "minimum_work", default: None, kind: Kind::Work },
@@ -157,6 +167,10 @@ impl Setting {
                 Ok(1..=SEALER_THREADS_MAX) => Ok(()),
                 _ => Err(format!("a number from 1 to {SEALER_THREADS_MAX} is expected")),
             },
+            #[cfg(any(feature = "mdns", feature = "upnp", feature = "autonat"))]
+            Kind::Switch if matches!(value, "true" | "false") => Ok(()),
+            #[cfg(any(feature = "mdns", feature = "upnp", feature = "autonat"))]
+            Kind::Switch => Err("true or false is expected".to_owned()),
             Kind::OneOf(choices) if choices.contains(&value) => Ok(()),
             Kind::OneOf(choices) => Err(format!("one of {} is expected", choices.join(", "))),
         }
@@ -335,6 +349,8 @@ impl Settings {
             let found = match value.get_ref() {
                 DeValue::String(found) => found.to_string(),
                 DeValue::Integer(found) => found.to_string(),
+                #[cfg(any(feature = "mdns", feature = "upnp", feature = "autonat"))]
+                DeValue::Boolean(found) if matches!(setting.kind, Kind::Switch) => found.to_string(),
                 _ => String::new(),
             };
             setting.check(&found).map_err(|expected| {
@@ -354,7 +370,11 @@ impl Settings {
 
 fn unknown_key(file: &str, text: &str, key: &str, span: std::ops::Range<usize>) -> CliError {
     let keys = SETTINGS.iter().map(|setting| setting.key);
+    let is_feature = Features::ALL.iter().any(|(feature, _)| *feature == key);
     let help = match values::nearest(key, keys.clone()) {
+        _ if is_feature => {
+            format!("this program is built without it: `cargo build --release --features {key}`")
+        }
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the keys are {}", keys.collect::<Vec<_>>().join(", ")),
     };
@@ -495,6 +515,18 @@ mod tests {
         let missing = Path::new("/nonexistent/cairn.toml");
         assert!(Settings::load(missing, false, |_| None).is_ok());
         assert_eq!(Settings::load(missing, true, |_| None).unwrap_err().code(), "config-unreadable");
+    }
+
+    #[test]
+    #[cfg(feature = "mdns")]
+    fn a_switch_is_true_or_false() {
+        assert_eq!(load("", &[]).unwrap().get("mdns"), Some("false"));
+        for text in ["mdns = true", "mdns = \"true\""] {
+            assert_eq!(load(text, &[]).unwrap().get("mdns"), Some("true"), "{text}");
+        }
+        for text in ["mdns = 1", "mdns = \"yes\"", "mdns = []"] {
+            assert_eq!(load(text, &[]).unwrap_err().code(), "config-value", "{text}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use cairn_core::genesis::{Genesis, GenesisProblems, coins};
 use cairn_core::hash::BlockId;
 use cairn_core::numbers::Amount;
 use cairn_node::MiningMode;
-use cairn_p2p::{PeerAddress, Roles};
+use cairn_p2p::{Features, PeerAddress, Roles};
 use cairn_store::StoreError;
 use cairn_wallet::{DevelopmentAccount, SigningKey};
 use directory::Kept;
@@ -303,6 +303,7 @@ fn service_settings(
         name: name.clone(),
         roles: if is_miner { Roles::FULL.and(Roles::MINER) } else { Roles::FULL },
         loopback_is_one_host: false,
+        features: Features::default(),
     };
     Ok(ServiceSettings {
         node,

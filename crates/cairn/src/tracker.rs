@@ -35,9 +35,9 @@ use axum::body::Bytes;
 use cairn_core::genesis::Genesis;
 use cairn_node::wire::{BULK_TAGS, Message};
 use cairn_p2p::{
-    AnswerStream, BulkEnd, Bye, ByeCode, Direction, EndCode, Event, Events, Frame, LeaveReason, Limits,
-    Network, NodeId, NodeKey, Offence, PeerAddress, PeerInfo, PeerNumber, Place, Rate, Roles, Settings, Tag,
-    TagRule, Tags,
+    AnswerStream, BulkEnd, Bye, ByeCode, Direction, EndCode, Event, Events, Features, Frame, LeaveReason,
+    Limits, Network, NodeId, NodeKey, Offence, PeerAddress, PeerInfo, PeerNumber, Place, Rate, Roles,
+    Settings, Tag, TagRule, Tags,
 };
 use looks::{Looker, Target};
 use registry::{Look, Registry, Visitor};
@@ -100,6 +100,8 @@ pub struct TrackerSettings {
     pub addresses: Vec<PeerAddress>,
     /// The register of what runs here.
     pub runtime_directory: PathBuf,
+    /// What it does beyond that; it looks for no neighbours, because it names only who has come to it.
+    pub features: Features,
 }
 
 /// A tracker that is ready.
@@ -174,8 +176,17 @@ async fn serve(
     mut stopped: watch::Receiver<bool>,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), TrackerError> {
-    let TrackerSettings { genesis, directory, name, listen, exposure, ttl, addresses, runtime_directory } =
-        settings;
+    let TrackerSettings {
+        genesis,
+        directory,
+        name,
+        listen,
+        exposure,
+        ttl,
+        addresses,
+        runtime_directory,
+        features,
+    } = settings;
     create_private_directory(&directory)
         .map_err(|source| TrackerError::Directory { path: directory.clone(), source })?;
     let lock = PidFile::claim(&directory.join("lock"))?;
@@ -200,6 +211,7 @@ async fn serve(
         tags: tags(),
         limits: LIMITS,
         bans: memory.bans,
+        features,
         ..Settings::new(key, identity)
     })
     .await
@@ -319,7 +331,9 @@ impl Tracker {
             | Event::Frame { .. }
             | Event::Answer { .. }
             | Event::AnswerEnded { .. }
-            | Event::DialFailed { .. } => {}
+            | Event::DialFailed { .. }
+            | Event::Nearby { .. }
+            | Event::Reachability(_) => {}
         }
     }
 

@@ -144,7 +144,7 @@ fn without_a_node_every_command_that_needs_one_says_so_with_status_3() {
 #[test]
 fn wrong_usage_is_status_2_whatever_is_wrong() {
     let user = User::new();
-    let commands: [(&[&str], &str); 28] = [
+    let commands: &[(&[&str], &str)] = &[
         (&["frobnicate"], "usage"),
         (&["send"], "usage"),
         (&["load"], "usage"),
@@ -167,6 +167,11 @@ fn wrong_usage_is_status_2_whatever_is_wrong() {
         (&["node", "--api-bind", "0.0.0.0"], "wrong-value"),
         (&["node", "--log", "loud"], "wrong-value"),
         (&["node", "--cache", "1"], "wrong-value"),
+        #[cfg(not(feature = "mdns"))]
+        (&["node", "--mdns"], "not-built-in"),
+        #[cfg(not(feature = "upnp"))]
+        (&["tracker", "--upnp"], "not-built-in"),
+        (&["tracker", "--mdns"], if cfg!(feature = "mdns") { "usage" } else { "not-built-in" }),
         (&["node", "--threads", "0"], "wrong-value"),
         (&["node", "--threads", "some"], "wrong-value"),
         (&["devnet", "--threads", "257"], "usage"),
@@ -176,7 +181,7 @@ fn wrong_usage_is_status_2_whatever_is_wrong() {
     ];
     for (arguments, code) in commands {
         let (status, error) = user.fail(arguments);
-        assert_eq!((status, error["code"].as_str()), (2, Some(code)), "{arguments:?}: {error}");
+        assert_eq!((status, error["code"].as_str()), (2, Some(*code)), "{arguments:?}: {error}");
     }
     let said = |arguments: &[&str]| user.fail(arguments).1["message"].as_str().unwrap().to_owned();
     assert!(

@@ -63,6 +63,41 @@ fn what_was_heard_is_chosen_and_what_answered_is_known() {
 }
 
 #[test]
+fn what_is_taken_back_is_forgotten_unless_it_was_dialled() {
+    let mut book = book();
+    let nearby = |last: u8| SocketAddr::from(([192, 168, 1, last], 7700));
+    for last in 1..=3 {
+        assert_eq!(book.learn(ip("169.254.0.0"), &[record(nearby(last))], NOW), 1);
+    }
+    book.succeeded(nearby(1), node(1), Roles::FULL, NOW);
+    book.failed(nearby(2), NOW);
+    for last in 1..=4 {
+        book.withdraw(nearby(last));
+    }
+    assert_eq!((book.len(), book.tried_len()), (2, 1));
+    assert_eq!(
+        book.learn(ip("169.254.0.0"), &[record(nearby(2))], NOW),
+        0,
+        "that it failed is not forgotten"
+    );
+    assert_eq!(book.learn(ip("169.254.0.0"), &[record(nearby(3))], NOW), 1);
+}
+
+#[test]
+fn a_flood_of_neighbours_takes_no_more_places_than_one_source_has() {
+    let mut book = book();
+    learn_widely(&mut book, (0..200).map(public));
+    let before = book.len();
+    for number in 0..=u16::MAX {
+        let [high, low] = number.to_be_bytes();
+        let address = SocketAddr::from(([10, high, low, 1], 7700));
+        book.learn(ip("169.254.0.0"), &[record(address)], NOW);
+    }
+    let share = usize::try_from(NEW_BUCKETS_OF_SOURCE).unwrap() * BUCKET_PLACES;
+    assert!(book.len() - before <= share, "{} addresses", book.len());
+}
+
+#[test]
 fn links_are_spread_over_neighbourhoods() {
     let mut book = book();
     let near = |last: u8| SocketAddr::from(([203, 0, 113, last], 7781));

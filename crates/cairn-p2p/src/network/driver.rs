@@ -1,5 +1,6 @@
 //! The task that owns the swarm: it alone dials, accepts and closes connections.
 
+use super::behaviour::Behaviour;
 use super::event::{DialFailure, Direction, Event};
 use super::peer::Link;
 use super::shared::Shared;
@@ -8,7 +9,9 @@ use crate::address::{PeerAddress, to_multiaddr};
 use crate::bulk;
 use crate::key::NodeId;
 use crate::limits::Refusal;
-use crate::streams::{BulkStream, Order, StreamEvent, Streams};
+use crate::streams::{BulkStream, Order, StreamEvent};
+#[cfg(feature = "autonat")]
+use crate::{address::from_multiaddr, autonat::Server};
 use futures::StreamExt as _;
 use libp2p_core::transport::TransportError;
 use libp2p_swarm::dial_opts::{DialOpts, PeerCondition};
@@ -19,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::compat::FuturesAsyncReadCompatExt as _;
 
@@ -55,7 +59,7 @@ struct Dialling {
 }
 
 pub(crate) struct Driver {
-    pub(crate) swarm: Swarm<Streams>,
+    pub(crate) swarm: Swarm<Behaviour>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) commands: mpsc::Receiver<Command>,
     /// What links send their commands with.
@@ -65,14 +69,17 @@ pub(crate) struct Driver {
     fresh: HashMap<ConnectionId, Instant>,
     /// News for the owner; not more than there were dials, of which few run at a time.
     news: VecDeque<Event>,
+    /// Tasks beside the swarm, which end with it.
+    _helpers: JoinSet<()>,
 }
 
 impl Driver {
     pub(crate) fn new(
-        swarm: Swarm<Streams>,
+        swarm: Swarm<Behaviour>,
         shared: Arc<Shared>,
         orders: mpsc::Sender<Command>,
         commands: mpsc::Receiver<Command>,
+        helpers: JoinSet<()>,
     ) -> Self {
         Self {
             swarm,
@@ -82,6 +89,7 @@ impl Driver {
             dials: HashMap::new(),
             fresh: HashMap::new(),
             news: VecDeque::new(),
+            _helpers: helpers,
         }
     }
 
@@ -102,7 +110,11 @@ impl Driver {
                     // Without an owner nobody needs to know.
                     _ => self.news.clear(),
                 },
-                now = turns.tick() => self.close_stale(now),
+                now = turns.tick() => {
+                    self.close_stale(now);
+                    #[cfg(feature = "autonat")]
+                    self.ask_to_dial_back(now);
+                }
             }
         }
     }
@@ -113,7 +125,7 @@ impl Driver {
                 self.dial(Dialling { address, rest: sockets.into(), _permit: permit });
             }
             Command::Open { node, connection, order } => {
-                self.swarm.behaviour_mut().order(node, connection, order);
+                self.streams().order(node, connection, order);
             }
             Command::Close { connection } => {
                 self.swarm.close_connection(connection);
@@ -196,7 +208,7 @@ impl Driver {
     fn begin_link(&mut self, connection: ConnectionId, node: NodeId, stream: Stream) {
         self.fresh.remove(&connection);
         let dialled = self.dials.remove(&connection).map(|it| it.address);
-        let Some(remote) = self.swarm.behaviour().remote(connection) else { return };
+        let Some(remote) = self.streams().remote(connection) else { return };
         let direction = if dialled.is_some() { Direction::Outbound } else { Direction::Inbound };
         let key = LinkKey::Swarm(connection);
         let wire = Wire::Swarm { commands: self.orders.clone(), connection };
@@ -228,6 +240,24 @@ impl Driver {
         for connection in stale {
             self.fresh.remove(&connection);
             self.swarm.close_connection(connection);
+        }
+    }
+}
+
+#[cfg(feature = "autonat")]
+impl Driver {
+    /// Asks a peer that offers it to dial this node, if it is time to.
+    fn ask_to_dial_back(&mut self, now: Instant) {
+        if let Some(dials_back) = self.swarm.behaviour_mut().dials_back.as_mut() {
+            dials_back.turn(now);
+        }
+        // A node that listens nowhere has nothing to ask about.
+        let Some(listening) = self.swarm.listeners().find_map(from_multiaddr) else { return };
+        let Some(asks) = self.swarm.behaviour_mut().asks.as_mut() else { return };
+        let peers = self.shared.peers();
+        let servers: Vec<_> = peers.iter().filter_map(|peer| Server::of(peer, listening.port())).collect();
+        if let Some(server) = asks.turn(now, &servers) {
+            self.streams().note_dials_back(server.node, server.connection);
         }
     }
 }

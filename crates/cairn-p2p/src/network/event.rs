@@ -6,6 +6,7 @@ use crate::frame::Frame;
 use crate::key::NodeId;
 use crate::limits::Refusal;
 use crate::message::{AddressRecord, Bye, Hello};
+use crate::reachability::Reachability;
 use crate::score::Ban;
 use crate::session::Credit;
 use std::fmt;
@@ -113,6 +114,16 @@ pub enum Event {
     Banned {
         /// The new bans.
         bans: Vec<Ban>,
+    },
+    /// Whether others can dial this node, where that is another answer than before. This news is left out where
+    /// the owner is far behind; [`Network::reachability`](crate::Network::reachability) has it.
+    Reachability(Reachability),
+    /// What was heard in the local network, by a node that is built with `mdns` and told to listen.
+    Nearby {
+        /// Nodes that say that they are there: hearsay, though nobody speaks for another machine.
+        found: Vec<AddressRecord>,
+        /// Nodes of which nothing was heard again.
+        gone: Vec<SocketAddr>,
     },
 }
 

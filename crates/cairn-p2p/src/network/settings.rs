@@ -1,6 +1,7 @@
 //! What a node is told about its network at the start.
 
 use crate::address::AddressError;
+use crate::features::Features;
 use crate::frame::Tags;
 use crate::key::{NodeId, NodeKey};
 use crate::limits::Limits;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub trusted: BTreeSet<NodeId>,
     /// Bans of earlier runs.
     pub bans: Vec<Ban>,
+    /// What it does beyond that.
+    pub features: Features,
 }
 
 /// How long things may take before the other side is given up.
@@ -54,6 +57,9 @@ pub struct Deadlines {
     pub silence: Duration,
     /// For 64 KiB to move, in either direction.
     pub stall: Duration,
+    /// Between two attempts of others to dial this node, while it is not sure whether it can be reached; thirty
+    /// times as long once it is.
+    pub dial_back: Duration,
 }
 
 impl Default for Deadlines {
@@ -65,6 +71,7 @@ impl Default for Deadlines {
             ping: seconds(30),
             silence: seconds(90),
             stall: seconds(30),
+            dial_back: seconds(30),
         }
     }
 }
@@ -86,6 +93,7 @@ impl Settings {
             deadlines: Deadlines::default(),
             trusted: BTreeSet::new(),
             bans: Vec::new(),
+            features: Features::default(),
         }
     }
 }

@@ -4,11 +4,14 @@ use super::event::{DialFailure, Event, LeaveReason, PeerInfo, PeerNumber};
 use super::peer::{Link, Peer};
 use super::settings::{Deadlines, Settings};
 use super::wire::LinkKey;
+#[cfg(feature = "autonat")]
+use crate::autonat::{Probes, Verdict};
 use crate::frame::Tags;
 use crate::key::NodeId;
 use crate::message::{
     Bye, ByeCode, Hello, LISTEN_MAX, Label, NAME_BYTES_MAX, Roles, SOFTWARE_BYTES_MAX, VERSION,
 };
+use crate::reachability::Reachability;
 use crate::score::{Ban, Banned, Book, Offence};
 use crate::session;
 use crate::streams::BULK_MAX;
@@ -41,6 +44,10 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     book: Mutex<Book>,
     trusted: Mutex<BTreeSet<NodeId>>,
+    #[cfg(feature = "autonat")]
+    probes: Mutex<Probes>,
+    #[cfg(feature = "autonat")]
+    verdict: Mutex<Verdict>,
     table: Mutex<Table>,
     events: mpsc::Sender<Event>,
     /// Something in the table has changed.
@@ -55,6 +62,8 @@ struct State {
     head: [u8; 32],
     work: [u8; 32],
     listen: Vec<SocketAddr>,
+    /// Where a router forwards connections to this node.
+    mapped: Option<SocketAddr>,
 }
 
 #[derive(Debug, Default)]
@@ -80,10 +89,14 @@ impl Shared {
             software: Label::new(&settings.software, SOFTWARE_BYTES_MAX),
             name: Label::new(&settings.name, NAME_BYTES_MAX),
             roles: settings.roles,
-            services: settings.services,
+            services: services(settings),
             state: Mutex::default(),
             book: Mutex::new(book),
             trusted: Mutex::new(settings.trusted.clone()),
+            #[cfg(feature = "autonat")]
+            probes: Mutex::default(),
+            #[cfg(feature = "autonat")]
+            verdict: Mutex::default(),
             table: Mutex::default(),
             events,
             changed: Notify::new(),
@@ -124,6 +137,25 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Connections that are no links.
+    #[cfg(feature = "autonat")]
+    pub(crate) fn probes(&self) -> MutexGuard<'_, Probes> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What attempts to dial this node have shown.
+    #[cfg(feature = "autonat")]
+    pub(crate) fn verdict(&self) -> MutexGuard<'_, Verdict> {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn reachability(&self) -> Reachability {
+        #[cfg(feature = "autonat")]
+        return self.verdict().reachability();
+        #[cfg(not(feature = "autonat"))]
+        Reachability::Unknown
+    }
+
     pub(crate) fn is_trusted(&self, node: NodeId) -> bool {
         self.trusted.lock().unwrap_or_else(PoisonError::into_inner).contains(&node)
     }
@@ -150,7 +182,7 @@ impl Shared {
             height: state.height,
             head: state.head,
             work: state.work,
-            listen: state.listen.clone(),
+            listen: state.mapped.iter().chain(&state.listen).copied().take(LISTEN_MAX).collect(),
             observed: Some(remote),
             nonce: self.nonce,
             time_ms: self.now_ms(),
@@ -165,6 +197,12 @@ impl Shared {
     pub(crate) fn set_listen(&self, mut listen: Vec<SocketAddr>) {
         listen.truncate(LISTEN_MAX);
         self.state.lock().unwrap_or_else(PoisonError::into_inner).listen = listen;
+    }
+
+    /// A router forwards connections to this node from there, or from nowhere any more.
+    #[cfg(feature = "upnp")]
+    pub(crate) fn set_mapped(&self, mapped: Option<SocketAddr>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).mapped = mapped;
     }
 
     /// The peer of a number.
@@ -379,6 +417,15 @@ impl Shared {
             is_trusted: self.is_trusted(peer.node),
         }
     }
+}
+
+/// What greetings say that this node offers.
+fn services(settings: &Settings) -> u32 {
+    #[cfg(feature = "autonat")]
+    if settings.features.autonat {
+        return settings.services | crate::message::DIALS_BACK;
+    }
+    settings.services
 }
 
 fn draw() -> u64 {

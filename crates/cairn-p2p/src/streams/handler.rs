@@ -4,11 +4,15 @@ use super::Names;
 use crate::frame::StreamKind;
 use futures::future::{Ready, ready};
 use libp2p_core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
+#[cfg(feature = "autonat")]
+use libp2p_swarm::handler::ProtocolSupport;
 use libp2p_swarm::handler::{
     ConnectionEvent, ConnectionHandler, ConnectionHandlerEvent, FullyNegotiatedInbound,
     FullyNegotiatedOutbound,
 };
 use libp2p_swarm::{Stream, StreamProtocol, SubstreamProtocol};
+#[cfg(feature = "autonat")]
+use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,6 +27,10 @@ pub const BULK_MAX: usize = 4;
 const REFUSED_MAX: usize = 4;
 /// How long the names of a stream may take to agree upon.
 const NAMING_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The name under which AutoNAT 2 takes questions.
+#[cfg(feature = "autonat")]
+const DIAL_REQUEST: StreamProtocol = StreamProtocol::new("/libp2p/autonat/2/dial-request");
 
 /// A place among the bulk streams that a peer has opened; it is free again when this is dropped.
 #[derive(Debug)]
@@ -63,6 +71,15 @@ pub(crate) enum OpenError {
     Refused,
 }
 
+/// What the swarm asks of the handler of a connection.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    Open(Order),
+    /// The other side dials back for others.
+    #[cfg(feature = "autonat")]
+    NoteDialsBack,
+}
+
 /// What a connection's handler tells the swarm.
 #[derive(Debug)]
 pub(crate) enum Opened {
@@ -82,6 +99,9 @@ pub(crate) struct Handler {
     answering: Arc<AtomicUsize>,
     refusing: Arc<AtomicUsize>,
     waker: Option<Waker>,
+    /// What was learnt of the other side, for other handlers of this connection.
+    #[cfg(feature = "autonat")]
+    learnt: VecDeque<ProtocolSupport>,
 }
 
 impl Handler {
@@ -95,7 +115,15 @@ impl Handler {
             answering: Arc::default(),
             refusing: Arc::default(),
             waker: None,
+            #[cfg(feature = "autonat")]
+            learnt: VecDeque::new(),
         }
+    }
+
+    /// A handler that neither opens nor takes a peer stream.
+    #[cfg(feature = "autonat")]
+    pub(super) fn of_probe(names: Names) -> Self {
+        Self { peer_to_accept: false, ..Self::new(names, false) }
     }
 
     fn push(&mut self, opened: Opened) {
@@ -136,7 +164,7 @@ pub(crate) enum Purpose {
 }
 
 impl ConnectionHandler for Handler {
-    type FromBehaviour = Order;
+    type FromBehaviour = Wish;
     type ToBehaviour = Opened;
     type InboundProtocol = Accept;
     type OutboundProtocol = Open;
@@ -151,6 +179,10 @@ impl ConnectionHandler for Handler {
         if let Some(opened) = self.opened.pop_front() {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(opened));
         }
+        #[cfg(feature = "autonat")]
+        if let Some(learnt) = self.learnt.pop_front() {
+            return Poll::Ready(ConnectionHandlerEvent::ReportRemoteProtocols(learnt));
+        }
         let wanted = if std::mem::take(&mut self.peer_to_open) {
             Some((self.names.peer.clone(), Purpose::Peer))
         } else {
@@ -164,9 +196,17 @@ impl ConnectionHandler for Handler {
         Poll::Pending
     }
 
-    fn on_behaviour_event(&mut self, order: Order) {
-        // Who asks holds one of BULK_MAX permits of the peer while its order waits here.
-        self.orders.push_back(order);
+    fn on_behaviour_event(&mut self, wish: Wish) {
+        match wish {
+            // Who asks holds one of BULK_MAX permits of the peer while its order waits here.
+            Wish::Open(order) => self.orders.push_back(order),
+            // Only what is new is told to the others, and each attempt has to hear of it.
+            #[cfg(feature = "autonat")]
+            Wish::NoteDialsBack => {
+                let names = HashSet::from([DIAL_REQUEST]);
+                self.learnt = [ProtocolSupport::Removed(names.clone()), ProtocolSupport::Added(names)].into();
+            }
+        }
         self.wake();
     }
 

@@ -64,6 +64,9 @@ pub struct Status {
     pub finalized_height: Option<u64>,
     /// How many peers are connected.
     pub peers: u32,
+    /// Whether other nodes can dial this one; none where nobody has tried: the node must be built with `autonat`
+    /// and told to ask.
+    pub reachable: Option<bool>,
     /// How far the node is with what it knows of.
     pub sync: SyncView,
     /// What waits for a block.

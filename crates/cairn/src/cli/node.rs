@@ -3,6 +3,7 @@
 use super::background::{Background, Held, Part};
 use super::catching_up::Follower;
 use super::context::Context;
+use super::features::FeatureArguments;
 use super::local::{CONFIG_FILE, Local, LocalArguments, cache_bytes, keep_genesis};
 use super::network::{Network, read_key};
 use super::serving::{self, LogArguments, ReplayBar};
@@ -103,6 +104,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE")]
     cache: Option<String>,
     #[command(flatten)]
+    features: FeatureArguments,
+    #[command(flatten)]
     log: LogArguments,
 }
 
@@ -128,6 +131,7 @@ impl Options {
         settings.flag("mine", self.mine)?;
         settings.flag("threads", self.threads)?;
         settings.flag("cache", self.cache)?;
+        self.features.take(settings)?;
         self.log.take(context)
     }
 }
@@ -223,6 +227,7 @@ fn links(context: &Context, name: &str, role: &str) -> LinkSettings {
         name: name.to_owned(),
         roles,
         loopback_is_one_host: false,
+        features: FeatureArguments::chosen(&context.settings),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cairn peers`: the nodes that a node talks to, and whom it is told to meet.
 
 use super::context::Context;
-use crate::api::views::{BanView, KeptPeerView, PeerView, PeersAnswer, PeersRequest};
+use crate::api::views::{BanView, KeptPeerView, PeerView, PeersAnswer, PeersRequest, Status};
 use crate::failure::CliError;
 use crate::output::{self, Style, Table, ago, grouped, left, plural, right, whole};
 use crate::run::links::Who;
@@ -157,6 +157,12 @@ fn list(context: &Context) -> Result<(), CliError> {
                 output::print_line("");
             }
             print_sought(&sought);
+        }
+        let status: Status = client.get("/v1/status").await?;
+        match status.reachable {
+            Some(true) => output::note("other nodes can dial this one"),
+            Some(false) => output::note("other nodes cannot dial this one: let its port in, and forward it"),
+            None => {}
         }
         Ok(())
     })

@@ -2,6 +2,7 @@
 
 use super::background::{Background, Held, Part};
 use super::context::Context;
+use super::features::{FeatureArguments, ReachArguments};
 use super::local::{CONFIG_FILE, Local, LocalArguments, keep_genesis};
 use super::node::exposure;
 use super::serving::{self, LogArguments};
@@ -53,6 +54,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     api_tls_key: Option<String>,
     #[command(flatten)]
+    reach: ReachArguments,
+    #[command(flatten)]
     log: LogArguments,
     #[command(flatten)]
     background: Background,
@@ -69,6 +72,7 @@ pub(crate) fn run(arguments: Arguments, mut context: Context) -> Result<(), CliE
     settings.flag("api_hosts", arguments.api_hosts)?;
     settings.flag("api_tls_cert", arguments.api_tls_cert)?;
     settings.flag("api_tls_key", arguments.api_tls_key)?;
+    arguments.reach.take(settings)?;
     arguments.log.take(&mut context)?;
     let Local { genesis, directory } = Local::find(arguments.local, &mut context)?;
     context.settings.take_network_file(&directory.join(CONFIG_FILE))?;
@@ -109,6 +113,7 @@ pub(crate) fn start(
         ttl: ttl(settings.get("ttl"))?,
         addresses: addresses.unwrap_or_default(),
         runtime_directory: context.directories.runtime.clone(),
+        features: FeatureArguments::chosen(settings),
     };
     let ran = tracker::run(tracker, |ready| {
         if let Err(error) = keep_genesis(genesis, directory) {

@@ -35,9 +35,9 @@ use cairn_node::peers::{AskId, JudgedFor, Offence, PeerEffect, PeerInput};
 use cairn_node::queries::Tip;
 use cairn_node::wire::{BULK_TAGS, Message, PEER_TAGS};
 use cairn_p2p::{
-    Ban, Bye, ByeCode, Credit, Frame, KeyFileError, Limits, Network, NodeId, NodeKey, PeerAddress, PeerInfo,
-    PeerNumber, Place, Priority, Rate, RequestNumber, Roles, SOUGHT_MAX, Settings, StartError, Tag, TagRule,
-    Tags,
+    Ban, Bye, ByeCode, Credit, Features, Frame, KeyFileError, Limits, Network, NodeId, NodeKey, PeerAddress,
+    PeerInfo, PeerNumber, Place, Priority, Rate, Reachability, RequestNumber, Roles, SOUGHT_MAX, Settings,
+    StartError, Tag, TagRule, Tags,
 };
 use dialer::Dialer;
 use orders::Orders;
@@ -66,6 +66,8 @@ pub struct LinkSettings {
     pub roles: Roles,
     /// Whether limits on connections from one machine hold for this machine too.
     pub loopback_is_one_host: bool,
+    /// What it does beyond that.
+    pub features: Features,
 }
 
 /// The links could not be set up.
@@ -153,6 +155,7 @@ impl Links {
             tags: tags(),
             bans,
             limits,
+            features: settings.features,
             ..Settings::new(key, identity)
         })
         .await?;
@@ -242,6 +245,15 @@ impl Links {
     /// How many addresses of nodes are known, and how many of them were talked to.
     pub fn known_addresses(&self) -> (usize, usize) {
         self.0.dialer.known()
+    }
+
+    /// Whether others can dial this node; none where nobody has tried.
+    pub fn is_reachable(&self) -> Option<bool> {
+        match self.0.network.reachability() {
+            Reachability::Unknown => None,
+            Reachability::Reachable(_) => Some(true),
+            Reachability::Unreachable(_) => Some(false),
+        }
     }
 
     /// Nodes to which a link is kept.

@@ -5,6 +5,7 @@ use crate::api::errors::ApiError;
 use crate::api::input::NoQuery;
 use crate::api::render;
 use crate::api::views::{ErrorBody, FeesView, LimitsView, MempoolSize, MiningView, Status};
+use crate::run::links::Links;
 use axum::Json;
 use axum::extract::State;
 use cairn_core::hash::BlockId;
@@ -73,6 +74,7 @@ pub(in crate::api) async fn status(
         work: seen.work.to_string(),
         finalized_height: None,
         peers: api.node.links().map_or(0, |links| u32::try_from(links.peers().len()).unwrap_or(u32::MAX)),
+        reachable: api.node.links().and_then(Links::is_reachable),
         sync: render::sync(&seen.sync),
         mempool: MempoolSize {
             transactions: render::count(seen.mempool.transactions),

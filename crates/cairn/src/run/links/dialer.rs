@@ -7,7 +7,7 @@ use cairn_p2p::{
     PeerAddress, PeerInfo, PeerNumber, Purpose, Roles, choose_victim,
 };
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,6 +19,8 @@ pub const PEERS_MAX: usize = 64;
 pub(crate) const FILE: &str = "addresses";
 /// The longest file that is read, in bytes; a full book has less.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Who tells of nodes of the local network, whoever says so there: the network itself (RFC 3927).
+const NEIGHBOURS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0));
 /// How often it is looked whom to dial.
 const LOOK_TIME: Duration = Duration::from_millis(500);
 /// How many places for nodes that dial this one are kept free.
@@ -132,6 +134,19 @@ impl Dialer {
     /// A peer at `source` knows these addresses. It is hearsay, and the book takes it as that.
     pub(super) fn learn(&self, source: IpAddr, records: &[AddressRecord]) {
         self.lock().book.learn(source, records, self.clock().unix_s);
+        self.news.notify_one();
+    }
+
+    /// Nodes of the local network were found, or are gone. To the book all of them have one source, of which it
+    /// keeps few addresses.
+    pub(super) fn note_nearby(&self, found: &[AddressRecord], gone: &[SocketAddr]) {
+        let now_s = self.clock().unix_s;
+        let book = &mut self.lock().book;
+        gone.iter().for_each(|address| book.withdraw(*address));
+        for record in found {
+            tracing::debug!(address = %record.address, "a node is in the local network");
+        }
+        book.learn(NEIGHBOURS, found, now_s);
         self.news.notify_one();
     }
 

@@ -12,7 +12,7 @@ use cairn_node::PeerKey;
 use cairn_node::peers::{PeerInfo, PeerInput, Received, receive};
 use cairn_node::wire::{Message, Tag};
 use cairn_p2p::{
-    Credit, Direction, Event, Events, Frame, NodeId, Offence, PeerNumber, Purpose, Reach, Roles,
+    Credit, Direction, Event, Events, Frame, NodeId, Offence, PeerNumber, Purpose, Reach, Reachability, Roles,
 };
 use std::time::Duration;
 
@@ -67,6 +67,14 @@ impl Links {
                 self.0.dialer.note_failed(&address, &why);
                 self.0.trackers.note_failed(&address, &why);
             }
+            Event::Nearby { found, gone } => self.0.dialer.note_nearby(&found, &gone),
+            Event::Reachability(reachability) => match reachability {
+                Reachability::Unknown => {}
+                Reachability::Reachable(address) => tracing::info!(%address, "other nodes can dial this one"),
+                Reachability::Unreachable(address) => {
+                    tracing::warn!(%address, "other nodes cannot dial this one; is the port let in and forwarded?");
+                }
+            },
             Event::Banned { bans } => {
                 for ban in bans {
                     tracing::warn!(who = %Who(ban.who), until_ms = ban.until_ms, "peer banned");
