@@ -57,6 +57,7 @@ const SLOW: &[Step] = &[
     Step { name: "deny", run: deny::check },
     Step { name: "clippy", run: |it| clippy(it).map(Done::from) },
     Step { name: "tests", run: |it| tests(it).map(Done::from) },
+    Step { name: "features", run: |it| features(it).map(Done::from) },
     Step { name: "doc tests", run: |it| doc_tests(it).map(Done::from) },
     Step { name: "docs", run: |it| docs(it).map(Done::from) },
     Step { name: "bite", run: |it| bite(it).map(Done::from) },
@@ -173,6 +174,15 @@ fn tests(repository: &Repository) -> Result<String, Refusal> {
     let program: &[&str] = if nextest { &["nextest", "run"] } else { &["test"] };
     let scope = ["--workspace", "--exclude", "xtask", "--lib", "--bins", "--tests"];
     count_tests(repository, &[program, &scope].concat())
+}
+
+/// What only builds with features have. Where they meet the rest of the world, in network namespaces, they are
+/// tested by `cargo test -p cairn --all-features --test local_network`.
+fn features(repository: &Repository) -> Result<String, Refusal> {
+    let crates = ["--package", "cairn", "--package", "cairn-p2p", "--all-features", "--all-targets"];
+    let mut command = repository.cargo(&[&["clippy"], &crates[..], &["--", "-D", "warnings"]].concat());
+    run_program(&mut command, "mend what clippy names above; it is seen with all features on")?;
+    count_tests(repository, &["test", "--package", "cairn-p2p", "--all-features", "--lib"])
 }
 
 fn doc_tests(repository: &Repository) -> Result<String, Refusal> {
