@@ -76,6 +76,14 @@ impl AddressHost {
     pub fn ip(self) -> IpAddr {
         self.0
     }
+
+    /// The last of its addresses.
+    pub(crate) fn last_ip(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() | u128::from(u64::MAX)).into(),
+            ip @ IpAddr::V4(_) => ip,
+        }
+    }
 }
 
 impl AddressGroup {
@@ -315,5 +323,8 @@ mod tests {
         let of = |text: &str| AddressHost::of(text.parse().unwrap());
         assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2:ffff::"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        let last = |text: &str| of(text).last_ip().to_string();
+        assert_eq!(last("2001:db8:1:2::1"), "2001:db8:1:2:ffff:ffff:ffff:ffff");
+        assert_eq!(last("192.0.2.1"), "192.0.2.1");
     }
 }

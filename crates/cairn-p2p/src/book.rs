@@ -13,7 +13,10 @@
 //!
 //! * Bounded memory: [`BOOK_ENTRIES_MAX`] addresses, of one source at most one in sixteen of those heard of.
 //! * Private addresses stay within private networks, and loopback addresses on their machine ([`Reach`]).
-//! * Who is where is believed only of nodes that were talked to.
+//! * Who is where is believed only of nodes that were talked to, and only where somebody was is passed on: a
+//!   lie that is told to this node stays here.
+//! * Of one machine at most [`UNTRIED_OF_HOST_MAX`] addresses are taken that nobody was talked to at, so that
+//!   this node is no tool to try the ports of somebody else's machine.
 //!
 //! # Not provided
 //!
@@ -28,7 +31,7 @@ mod tests;
 
 pub(crate) use file::TAG as FILE_TAG;
 
-use crate::address::{AddressGroup, Neighbourhood, Reach, is_dialable};
+use crate::address::{AddressGroup, AddressHost, Neighbourhood, Reach, is_dialable};
 use crate::chance::Chance;
 use crate::key::NodeId;
 use crate::message::{AddressRecord, RECORDS_MAX, Roles};
@@ -40,6 +43,9 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Addresses that are remembered, in both tables together.
 pub const BOOK_ENTRIES_MAX: usize = (places::NEW_BUCKETS + places::TRIED_BUCKETS) * BUCKET_PLACES;
+/// Addresses of one machine that are learnt while nobody was talked to at them. Those of this machine are not
+/// counted: only who is on it tells of them, and a test network has all of its nodes there.
+pub const UNTRIED_OF_HOST_MAX: usize = 2;
 /// Nodes that are dialled first at the next start.
 pub const ANCHORS_MAX: usize = 2;
 /// Of 100 addresses at most so many are told to who asks.
@@ -102,6 +108,8 @@ pub struct InUse {
     pub nodes: BTreeSet<NodeId>,
     /// Places in which there is a link already.
     pub neighbourhoods: BTreeSet<Neighbourhood>,
+    /// Where a machine was dialled lately on hearsay: no other address of it is dialled on hearsay now.
+    pub tested: BTreeMap<AddressHost, SocketAddr>,
 }
 
 impl InUse {
@@ -109,6 +117,13 @@ impl InUse {
         self.addresses.contains(&address)
             || self.neighbourhoods.contains(&Neighbourhood::of(address))
             || entry.node.is_some_and(|node| self.nodes.contains(&node))
+            || self.would_scan(address, entry)
+    }
+
+    /// Whether dialling the address would try a second port of a machine on hearsay.
+    fn would_scan(&self, address: SocketAddr, entry: &Entry) -> bool {
+        let tested = self.tested.get(&AddressHost::of(address.ip()));
+        !entry.was_reached() && tested.is_some_and(|tested| *tested != address)
     }
 }
 
@@ -169,7 +184,9 @@ impl AddressBook {
                 Some(entry) => entry.last_seen_s = entry.last_seen_s.max(last_seen_s),
                 None => {
                     let entry = Entry::heard(AddressGroup::of(source), record.roles, last_seen_s);
-                    learnt += usize::from(self.add(address, entry, now_s));
+                    let is_learnt =
+                        self.make_room_at(address, source, now_s) && self.add(address, entry, now_s);
+                    learnt += usize::from(is_learnt);
                 }
             }
         }
@@ -308,6 +325,7 @@ impl AddressBook {
         for _ in 0..DRAWS_MAX {
             if let Some((address, entry)) = self.draw(Table::New, &buckets, now_s)
                 && !in_use.addresses.contains(&address)
+                && !in_use.would_scan(address, &entry)
             {
                 return Some(Candidate { address, node: entry.node });
             }
@@ -315,22 +333,24 @@ impl AddressBook {
         None
     }
 
-    /// What a peer at `asker` is told: a sample of at most 23 of 100 addresses, or 64 if these are
-    /// more, and 250, none of them terrible
-    /// or nearer than the asker is. Who is there is not told: nobody should believe it, and it would show with
-    /// whom this node has talked.
-    pub fn share(&mut self, asker: IpAddr, now_s: u64) -> Vec<AddressRecord> {
+    /// What a peer at `asker` is told: a sample of at most 23 of 100 addresses, or 64 if these are more, and
+    /// 250, none of them terrible or nearer than the asker is. They are those where this node has reached a node,
+    /// and of `linked`, where nodes that have a link now say that they are: what is only hearsay here is not
+    /// spread. Who is there is not told: nobody should believe it, and it would show with whom this node has
+    /// talked.
+    pub fn share(&mut self, asker: IpAddr, linked: &BTreeSet<SocketAddr>, now_s: u64) -> Vec<AddressRecord> {
         let near = Reach::of(asker);
-        let known = self
-            .entries
-            .iter()
-            .filter(|(address, entry)| near.may_know(Reach::of(address.ip())) && !entry.is_terrible(now_s));
+        let known = self.entries.iter().filter(|(address, entry)| {
+            (entry.was_reached() || linked.contains(address))
+                && near.may_know(Reach::of(address.ip()))
+                && !entry.is_terrible(now_s)
+        });
         let records: Vec<_> = known
             .map(|(address, entry)| AddressRecord {
                 address: *address,
                 node: None,
                 last_seen_s: entry.last_seen_s,
-                roles: entry.roles,
+                roles: entry.roles.known(),
             })
             .collect();
         let count = (records.len() * SHARED_PERCENT).div_ceil(100).clamp(SHARED_MIN, RECORDS_MAX);
@@ -347,6 +367,31 @@ impl AddressBook {
         let node = |address| self.entries.get(&address).and_then(|entry: &Entry| entry.node);
         let anchors = std::mem::take(&mut self.anchors);
         anchors.into_iter().map(|address| Candidate { address, node: node(address) }).collect()
+    }
+
+    /// Whether one more address of a machine may be learnt from `source`. One that is terrible makes room for
+    /// it; where the machine itself speaks, so does the one that was seen first: or others could keep a node
+    /// out of the book by telling where else it is.
+    fn make_room_at(&mut self, address: SocketAddr, source: IpAddr, now_s: u64) -> bool {
+        if Reach::of(address.ip()) == Reach::Loopback {
+            return true;
+        }
+        let untried = self.untried_at(AddressHost::of(address.ip()));
+        if untried.len() < UNTRIED_OF_HOST_MAX {
+            return true;
+        }
+        let is_own = address.ip() == source.to_canonical();
+        let worst = untried.into_iter().min_by_key(|(_, old)| (!old.is_terrible(now_s), old.last_seen_s));
+        let gives_way =
+            worst.filter(|(_, old)| old.is_terrible(now_s) || (is_own && old.last_seen_s < now_s));
+        gives_way.inspect(|(worst, _)| self.remove(*worst)).is_some()
+    }
+
+    /// The addresses of a machine at which nobody was talked to.
+    fn untried_at(&self, host: AddressHost) -> Vec<(SocketAddr, Entry)> {
+        let addresses = SocketAddr::new(host.ip(), 0)..=SocketAddr::new(host.last_ip(), u16::MAX);
+        let untried = self.entries.range(addresses).filter(|(_, entry)| !entry.was_reached());
+        untried.map(|(address, entry)| (*address, *entry)).collect()
     }
 
     /// Puts an address into the new table, if its place there is free or held by something terrible.

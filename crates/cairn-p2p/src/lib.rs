@@ -56,7 +56,7 @@ mod upnp;
 pub use address::{
     AddressError, AddressGroup, AddressHost, HOST_BYTES_MAX, Host, Neighbourhood, PeerAddress, Reach,
 };
-pub use book::{ANCHORS_MAX, AddressBook, BOOK_ENTRIES_MAX, Candidate, InUse};
+pub use book::{ANCHORS_MAX, AddressBook, BOOK_ENTRIES_MAX, Candidate, InUse, UNTRIED_OF_HOST_MAX};
 pub use bulk::{AnswerGone, AnswerStream, BulkError};
 pub use chance::Chance;
 pub use eviction::choose_victim;

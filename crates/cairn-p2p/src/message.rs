@@ -86,6 +86,8 @@ impl Roles {
     pub const LIGHT: Self = Self(8);
     /// Introduces nodes to each other, and may keep no chain.
     pub const TRACKER: Self = Self(16);
+    /// All that have a meaning in this version.
+    const KNOWN: Self = Self(31);
     const NAMES: [(Self, &str); 5] = [
         (Self::FULL, "full"),
         (Self::MINER, "miner"),
@@ -103,6 +105,12 @@ impl Roles {
     #[must_use]
     pub fn and(self, others: Self) -> Self {
         Self(self.0 | others.0)
+    }
+
+    /// Those of these that have a meaning here: what nobody knows is not passed on.
+    #[must_use]
+    pub fn known(self) -> Self {
+        Self(self.0 & Self::KNOWN.0)
     }
 
     /// The names of those that have one.

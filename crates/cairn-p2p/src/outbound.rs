@@ -11,12 +11,14 @@
 //!   two anchors of the last run come first, so that a restart is no chance to surround a node.
 //! * A feeler each two minutes once these are there: a dial only to see whether a node is at an address that
 //!   was heard of, as Bitcoin Core does since 0.13 (`ThreadOpenConnections`), so that more are known than used.
+//! * Of one machine one address is dialled on hearsay within five minutes: whoever tells of many ports of a machine
+//!   that is not his does not get them tried.
 //! * One link more while the owner says that its tip is stale: perhaps all others keep something back.
 
 #[cfg(test)]
 mod tests;
 
-use crate::address::{Host, Neighbourhood, PeerAddress};
+use crate::address::{AddressHost, Host, Neighbourhood, PeerAddress, Reach};
 use crate::book::{AddressBook, Candidate, InUse};
 use crate::chance::Chance;
 use crate::key::NodeId;
@@ -36,6 +38,10 @@ const RETRY_TIME_MAX: Duration = Duration::from_secs(300);
 const FEELER_TIME: Duration = Duration::from_secs(120);
 /// How long an address rests whose node has a link already or no room.
 const REST_S: u64 = 3_600;
+/// How long after an address was dialled on hearsay no other one of its machine is.
+const TEST_TIME: Duration = Duration::from_secs(300);
+/// Machines that are remembered for it; of more, the one that was dialled first is forgotten.
+const TESTED_MAX: usize = 1_024;
 /// How often the book forgets what is terrible.
 const EXPIRE_TIME: Duration = Duration::from_secs(600);
 
@@ -110,6 +116,8 @@ pub struct Outbound {
     under_way: BTreeMap<PeerAddress, Purpose>,
     /// Candidates that come before all others.
     first: VecDeque<Candidate>,
+    /// What was dialled on hearsay lately, at most one address of a machine, the earliest first.
+    tested: VecDeque<(Duration, SocketAddr)>,
     chance: Chance,
     next_feeler: Duration,
     next_expiry: Duration,
@@ -132,6 +140,7 @@ impl Outbound {
             named_max,
             under_way: BTreeMap::new(),
             first: book.take_anchors().into(),
+            tested: VecDeque::new(),
             chance: Chance::new(secret),
             next_feeler: FEELER_TIME,
             next_expiry: EXPIRE_TIME,
@@ -172,6 +181,7 @@ impl Outbound {
         now: Clock,
     ) -> Vec<Dial> {
         self.note_links(links, book, now);
+        self.tested.retain(|(dialled, _)| *dialled + TEST_TIME > now.running);
         let mut due = Vec::new();
         self.seek_named(links, now, &mut due);
         let mut in_use = self.in_use(links);
@@ -186,6 +196,7 @@ impl Outbound {
             }
             in_use.addresses.insert(candidate.address);
             in_use.neighbourhoods.insert(Neighbourhood::of(candidate.address));
+            in_use.tested = self.tested_hosts();
         }
         if linked >= SOUGHT_MAX && self.next_feeler <= now.running {
             self.next_feeler = now.running + FEELER_TIME;
@@ -322,9 +333,28 @@ impl Outbound {
             return false;
         }
         book.tried(candidate.address, now.unix_s);
+        self.note_tested(candidate, now);
         self.under_way.insert(address.clone(), purpose);
         due.push(Dial { address, purpose });
         true
+    }
+
+    /// Remembers what is dialled on hearsay. All of a test network is on this machine, and nobody else can tell
+    /// of it: there each address is another node.
+    fn note_tested(&mut self, candidate: Candidate, now: Clock) {
+        let host = AddressHost::of(candidate.address.ip());
+        let is_known = self.tested.iter().any(|(_, tested)| AddressHost::of(tested.ip()) == host);
+        if candidate.node.is_some() || is_known || Reach::of(candidate.address.ip()) == Reach::Loopback {
+            return;
+        }
+        self.tested.push_back((now.running, candidate.address));
+        if self.tested.len() > TESTED_MAX {
+            self.tested.pop_front();
+        }
+    }
+
+    fn tested_hosts(&self) -> BTreeMap<AddressHost, SocketAddr> {
+        self.tested.iter().map(|(_, address)| (AddressHost::of(address.ip()), *address)).collect()
     }
 
     /// Whether a link is one of those that a node seeks.
@@ -336,7 +366,7 @@ impl Outbound {
     /// What needs no further link. Where a peer says that it can be dialled is believed of its own machine
     /// only, or it could keep this node from any address.
     fn in_use(&self, links: &[LinkView]) -> InUse {
-        let mut in_use = InUse::default();
+        let mut in_use = InUse { tested: self.tested_hosts(), ..InUse::default() };
         for link in links {
             let own =
                 link.listen.iter().filter(|it| it.ip().to_canonical() == link.remote.ip().to_canonical());

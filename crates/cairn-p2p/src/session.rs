@@ -4,12 +4,14 @@
 //! it reads goes to the owner with a [`Credit`], and it reads on when credits come back.
 
 mod credit;
+mod hearsay;
 mod io;
 mod outbox;
 mod rate;
 
 pub(crate) use credit::Inbox;
 pub use credit::{Credit, INBOX_BYTES_MAX, INBOX_FRAMES_MAX};
+pub(crate) use hearsay::Hearsay;
 pub(crate) use io::{FrameReader, FrameWriter, ReadError, WriteError};
 pub(crate) use outbox::{Next, Outbox};
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_FRAMES_MAX, Priority, SendError};
@@ -32,7 +34,7 @@ const PIN_RATE: Rate = Rate { burst: 10, a_minute: 12 };
 const IGNORED_RATE: Rate = Rate { burst: 100, a_minute: 600 };
 /// Addresses that are taken from a peer without having been asked for.
 const ADDRESS_RATE: Rate = Rate { burst: 250, a_minute: 6 };
-/// Of these at the beginning.
+/// Of these at the beginning of a link; those that come from one neighbourhood count together, too ([`Hearsay`]).
 const FIRST_ADDRESSES: u32 = 10;
 
 /// How a link ends.
@@ -446,7 +448,8 @@ impl<'a> Reading<'a> {
     async fn note_addresses(&mut self, body: &[u8]) -> Result<(), End> {
         let mut records = message::read_addresses(body).map_err(|error| self.broken(error.into()))?;
         let now = Instant::now();
-        if self.peer.take_address_question() {
+        let was_asked = self.peer.take_address_question();
+        if was_asked {
             self.addresses.put(ADDRESS_RATE.burst, now);
         }
         let wanted = u64::try_from(records.len()).expect("at most 250 records");
@@ -454,6 +457,10 @@ impl<'a> Reading<'a> {
         if taken < wanted {
             self.strike(Offence::RateLimit)?;
             records.truncate(usize::try_from(taken).expect("at most 250 records"));
+        }
+        if !was_asked {
+            // It may be others there who have said too much: that is no offence.
+            self.shared.hearsay.cut(self.peer.remote, &mut records, now);
         }
         if !records.is_empty() {
             self.shared.tell(Event::Addresses { peer: self.peer.number, records }).await;

@@ -49,7 +49,7 @@ impl Entry {
     pub(super) fn heard(source: AddressGroup, roles: Roles, last_seen_s: u64) -> Self {
         Self {
             source,
-            roles,
+            roles: roles.known(),
             node: None,
             last_seen_s,
             last_try_s: 0,
@@ -65,13 +65,18 @@ impl Entry {
     pub(super) fn succeed(&mut self, node: NodeId, roles: Roles, now_s: u64) {
         *self = Self {
             node: Some(node),
-            roles,
+            roles: roles.known(),
             last_seen_s: now_s,
             last_try_s: now_s,
             last_success_s: now_s,
             attempts: 0,
             ..*self
         };
+    }
+
+    /// Whether this node itself has talked to a node there, in this run or an earlier one.
+    pub(super) fn was_reached(&self) -> bool {
+        self.last_success_s > 0
     }
 
     /// Whether it is not worth its place: `IsTerrible` of Bitcoin Core, `src/addrman.cpp`, but for times in the

@@ -36,6 +36,18 @@ fn learn_widely(book: &mut AddressBook, addresses: impl IntoIterator<Item = Sock
     }
 }
 
+/// Told by many, and talked to.
+fn reach_widely(book: &mut AddressBook, addresses: impl IntoIterator<Item = SocketAddr>) {
+    for address in addresses {
+        learn_widely(book, [address]);
+        book.succeeded(address, node(1), Roles::FULL, NOW);
+    }
+}
+
+fn share(book: &mut AddressBook, asker: &str, now_s: u64) -> Vec<AddressRecord> {
+    book.share(ip(asker), &BTreeSet::new(), now_s)
+}
+
 fn chosen(book: &mut AddressBook, in_use: &InUse, now_s: u64) -> Option<SocketAddr> {
     book.choose(in_use, now_s).map(|it| it.address)
 }
@@ -253,11 +265,11 @@ fn nearer_addresses_are_learnt_from_and_told_to_the_near_only() {
     };
     assert_eq!((learnt("127.0.0.1"), learnt("10.0.0.1"), learnt("198.51.100.1")), (4, 3, 1));
     let mut book = book();
-    book.learn(ip("127.0.0.1"), &records, NOW);
+    reach_widely(&mut book, records.iter().map(|record| record.address));
     for (asker, nearest) in
         [("::1", Reach::Loopback), ("fe80::1", Reach::Private), ("198.51.100.1", Reach::Public)]
     {
-        let told: Vec<_> = (0..200).flat_map(|_| book.share(ip(asker), NOW)).collect();
+        let told: Vec<_> = (0..200).flat_map(|_| share(&mut book, asker, NOW)).collect();
         let reach = told.iter().map(|it| Reach::of(it.address.ip())).min().unwrap();
         assert_eq!(reach, nearest, "{asker}");
     }
@@ -267,18 +279,95 @@ fn nearer_addresses_are_learnt_from_and_told_to_the_near_only() {
 fn a_sample_is_told_and_never_more() {
     let mut book = book();
     // A small network is told whole.
-    learn_widely(&mut book, (0..20).map(public));
-    assert_eq!(book.share(ip("198.51.100.1"), NOW).len(), book.len());
-    learn_widely(&mut book, (0..400).map(public));
+    reach_widely(&mut book, (0..20).map(public));
+    assert_eq!(share(&mut book, "198.51.100.1", NOW).len(), book.len());
+    reach_widely(&mut book, (0..400).map(public));
     let known = book.len();
-    let told = book.share(ip("198.51.100.1"), NOW);
+    let told = share(&mut book, "198.51.100.1", NOW);
     assert_eq!(told.len(), (known * 23).div_ceil(100).max(64));
     assert!(told.iter().all(|record| record.node.is_none()));
-    assert_ne!(told, book.share(ip("198.51.100.1"), NOW));
+    assert_ne!(told, share(&mut book, "198.51.100.1", NOW));
     // Nothing stale: a month later all of it is.
-    assert_eq!(book.share(ip("198.51.100.1"), NOW + 31 * 24 * HOUR_S), []);
-    learn_widely(&mut book, (0..5_000).map(public));
-    assert_eq!(book.share(ip("198.51.100.1"), NOW).len(), RECORDS_MAX);
+    assert_eq!(share(&mut book, "198.51.100.1", NOW + 31 * 24 * HOUR_S), []);
+    reach_widely(&mut book, (0..3_000).map(public));
+    assert_eq!(share(&mut book, "198.51.100.1", NOW).len(), RECORDS_MAX);
+}
+
+#[test]
+fn what_is_only_hearsay_is_not_passed_on() {
+    let mut book = book();
+    learn_widely(&mut book, (0..100).map(public));
+    assert_eq!(share(&mut book, "198.51.100.1", NOW), []);
+    // Whoever has a link now is there, and so is who was talked to, even if its place is another's.
+    let linked = [public(5), public(200)].into();
+    let told = |book: &mut AddressBook| {
+        let told = book.share(ip("198.51.100.1"), &linked, NOW);
+        told.iter().map(|record| record.address).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(told(&mut book), [public(5)].into());
+    book.succeeded(public(7), node(7), Roles(u32::MAX), NOW);
+    book.failed(public(7), NOW);
+    assert_eq!(told(&mut book), [public(5), public(7)].into());
+    let of_7 = share(&mut book, "198.51.100.1", NOW);
+    assert_eq!(of_7[0].roles, Roles(31), "what no role is known for is not passed on either");
+}
+
+#[test]
+fn two_ports_of_a_machine_are_learnt_before_one_is_reached() {
+    let mut book = book();
+    let port = |port: u16| SocketAddr::from(([203, 0, 113, 1], port));
+    let records = |ports: std::ops::Range<u16>| ports.map(|it| record(port(it))).collect::<Vec<_>>();
+    assert_eq!(book.learn(ip("198.51.100.1"), &records(1..200), NOW), UNTRIED_OF_HOST_MAX);
+    learn_widely(&mut book, (200..300).map(port));
+    assert_eq!(book.len(), UNTRIED_OF_HOST_MAX);
+    // Other machines nearby are others, all of a /64 is one.
+    let near = |last: u16| SocketAddr::from((ip(&format!("2001:db8:1:{}::{last}", last % 2)), 7781));
+    learn_widely(&mut book, (0..100).map(near));
+    assert_eq!(book.len(), 3 * UNTRIED_OF_HOST_MAX);
+    // Who was reached does not count, and what is terrible makes room.
+    book.succeeded(port(1), node(1), Roles::FULL, NOW);
+    assert_eq!(book.learn(ip("198.51.100.1"), &records(300..400), NOW), 1);
+    for (hour, reached) in (1..5).zip(50..) {
+        book.succeeded(public(reached), node(2), Roles::FULL, NOW + hour * HOUR_S);
+        book.failed(port(2), NOW + hour * HOUR_S);
+    }
+    assert_eq!(book.learn(ip("198.51.100.1"), &records(400..500), NOW + 6 * HOUR_S), 1);
+    assert!(!book.entries.contains_key(&port(2)) && book.entries.contains_key(&port(1)));
+}
+
+#[test]
+fn lies_about_a_machine_make_room_for_what_it_says_itself() {
+    let mut book = book();
+    let port = |port: u16| SocketAddr::from(([203, 0, 113, 1], port));
+    book.learn(ip("198.51.100.1"), &[record(port(1)), record(port(2))], NOW);
+    assert_eq!(book.learn(ip("203.0.113.2"), &[record(port(7781))], NOW), 0);
+    assert_eq!(book.learn(ip("203.0.113.1"), &[record(port(7781))], NOW), 1);
+    assert!(book.entries.contains_key(&port(7781)));
+    assert_eq!(book.len(), UNTRIED_OF_HOST_MAX);
+}
+
+#[test]
+fn all_nodes_of_this_machine_are_learnt() {
+    let mut book = book();
+    let records: Vec<_> = (1..=40).map(|port| record(SocketAddr::from(([127, 0, 0, 1], port)))).collect();
+    let learnt = book.learn(ip("127.0.0.1"), &records, NOW);
+    assert!(learnt > 35, "{learnt} of 40, but for places that are taken");
+}
+
+#[test]
+fn of_a_machine_that_was_tried_on_hearsay_no_other_port_is_chosen() {
+    let mut book = book();
+    let port = |port: u16| SocketAddr::from(([203, 0, 113, 1], port));
+    learn_widely(&mut book, [port(1), port(2)]);
+    let host = AddressHost::of(port(1).ip());
+    let in_use = InUse { tested: [(host, port(1))].into(), ..InUse::default() };
+    for _ in 0..50 {
+        assert_eq!(chosen(&mut book, &in_use, NOW), Some(port(1)));
+        assert_eq!(book.choose_feeler(&in_use, NOW).unwrap().address, port(1));
+    }
+    book.succeeded(port(2), node(2), Roles::FULL, NOW);
+    let chosen: BTreeSet<_> = (0..50).filter_map(|_| chosen(&mut book, &in_use, NOW + 60)).collect();
+    assert_eq!(chosen, [port(1), port(2)].into(), "somebody was there: it is no hearsay");
 }
 
 #[test]

@@ -213,6 +213,59 @@ fn a_feeler_goes_out_every_two_minutes_once_there_are_enough_links() {
 }
 
 #[test]
+fn ports_of_a_machine_are_not_tried_one_after_the_other() {
+    let mut world = World::new(0);
+    let tell = |world: &mut World| {
+        for port in 1..200 {
+            let address = SocketAddr::from(([203, 0, 113, 1], port));
+            let roles = Roles::FULL;
+            let record = AddressRecord { address, node: None, last_seen_s: world.now.unix_s, roles };
+            world.book.learn(IpAddr::from([200, 1, 0, 1]), &[record], world.now.unix_s);
+        }
+    };
+    let mut dialled = BTreeSet::new();
+    for _ in 0..2 * TEST_TIME.as_secs() {
+        tell(&mut world);
+        for dial in world.due() {
+            dialled.insert(dial.address.clone());
+            world.fail(&dial, &refused());
+        }
+        world.wait(1);
+        assert!(
+            u64::try_from(dialled.len()).unwrap() <= 1 + world.now.running.as_secs() / TEST_TIME.as_secs()
+        );
+    }
+    assert_eq!(dialled.len(), 2, "in ten minutes: {dialled:?}");
+}
+
+#[test]
+fn nodes_of_this_machine_are_all_dialled_at_once() {
+    let mut world = World::new(0);
+    let here: Vec<_> = (1..=4)
+        .map(|port| {
+            let (address, roles) = (SocketAddr::from(([127, 0, 0, 1], port)), Roles::FULL);
+            AddressRecord { address, node: None, last_seen_s: START, roles }
+        })
+        .collect();
+    assert_eq!(world.book.learn(IpAddr::from([127, 0, 0, 1]), &here, START), 4);
+    assert_eq!(world.due().len(), 4);
+}
+
+#[test]
+fn machines_that_were_tried_are_remembered_up_to_a_bound() {
+    let mut world = World::new(0);
+    for number in 0..=TESTED_MAX {
+        let [.., high, low] = number.to_be_bytes();
+        let candidate = Candidate { address: SocketAddr::from(([20, 1, high, low], 1)), node: None };
+        world.policy.note_tested(candidate, world.now);
+    }
+    assert_eq!(world.policy.tested.len(), TESTED_MAX);
+    world.wait(TEST_TIME.as_secs());
+    assert_eq!(world.due(), []);
+    assert!(world.policy.tested.is_empty());
+}
+
+#[test]
 fn a_stale_tip_is_worth_one_more_link_and_the_worst_goes_afterwards() {
     let mut world = World::new(60);
     world.settle();

@@ -40,6 +40,12 @@ impl Bucket {
         self.level = (self.level + u64::from(tokens) * TOKEN).min(u64::from(self.rate.burst) * TOKEN);
     }
 
+    /// Whether nothing is missing, so that a new bucket is as good.
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.level == u64::from(self.rate.burst) * TOKEN
+    }
+
     /// The same bucket, and nothing in it.
     pub(crate) fn emptied(self) -> Self {
         Self { level: 0, ..self }
@@ -70,5 +76,7 @@ mod tests {
         assert_eq!(bucket.take_up_to(100, start + Duration::from_secs(100_000)), 5);
         bucket.put(3, start + Duration::from_secs(100_000));
         assert_eq!(bucket.take_up_to(100, start + Duration::from_secs(100_000)), 3);
+        assert!(!bucket.is_full(start + Duration::from_secs(100_049)));
+        assert!(bucket.is_full(start + Duration::from_secs(100_050)));
     }
 }

@@ -153,15 +153,18 @@ impl Dialer {
     /// Where a peer can be dialled, as far as it speaks of the machine that it is on.
     pub(super) fn records_of(&self, info: &PeerInfo) -> Vec<AddressRecord> {
         let is_own = |address: &&SocketAddr| address.ip().to_canonical() == info.remote.ip().to_canonical();
-        let (last_seen_s, roles) = (self.clock().unix_s, info.hello.roles);
+        let (last_seen_s, roles) = (self.clock().unix_s, info.hello.roles.known());
         let record =
             |address: &SocketAddr| AddressRecord { address: *address, node: None, last_seen_s, roles };
         info.listen.iter().filter(is_own).take(1).map(record).collect()
     }
 
-    /// What a peer that asks for addresses is told.
-    pub(super) fn records(&self, asker: IpAddr) -> Vec<AddressRecord> {
-        self.lock().book.share(asker, self.clock().unix_s)
+    /// What a peer that asks for addresses is told: where this node has reached others, and where `peers`, who
+    /// have a link with it, say that they are on the machine that they speak from.
+    pub(super) fn records(&self, asker: IpAddr, peers: &[PeerInfo]) -> Vec<AddressRecord> {
+        let linked = peers.iter().flat_map(|peer| self.records_of(peer)).map(|record| record.address);
+        let linked = linked.collect();
+        self.lock().book.share(asker, &linked, self.clock().unix_s)
     }
 
     /// How many addresses are known, and how many of them were talked to.

@@ -175,7 +175,9 @@ impl Links {
 
     fn tell_addresses(&self, peer: PeerNumber) {
         let Some(info) = self.0.network.peer(peer) else { return };
-        let records = self.0.dialer.records(info.remote.ip());
+        let mut others = self.0.network.peers();
+        others.retain(|other| other.number != peer);
+        let records = self.0.dialer.records(info.remote.ip(), &others);
         // Whoever takes nothing more needs no addresses.
         let _ = self.0.network.tell_addresses(peer, &records);
     }
