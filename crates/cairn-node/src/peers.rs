@@ -92,7 +92,7 @@ pub enum PeerInput {
     AskEnded {
         /// The request.
         ask: AskId,
-        /// Whether the peer ended it itself, and not the connection.
+        /// Whether the peer ended it with code 0: what has not come, it does not have.
         complete: bool,
     },
 }

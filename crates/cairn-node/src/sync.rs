@@ -107,15 +107,16 @@ pub struct SyncStatus {
 /// What is known of a peer as far as blocks go.
 #[derive(Debug)]
 struct Peer {
-    /// What it said it has, until it has shown what it has.
-    claimed: Work,
-    claimed_height: Height,
-    /// What it said when it came, and when that is believed again.
+    /// The work that its greeting says it has. It never changes.
     said: Work,
-    believed_from: Option<Timestamp>,
-    /// The most work of a chain whose end it has shown, and that end.
+    claimed_height: Height,
+    /// The most work of a chain whose end its headers have shown, and that end.
     shown: Work,
     shown_end: Option<BlockId>,
+    /// What plans believe that it has: begins as `said`, becomes `shown` when its headers end, fail or do not
+    /// come, and rises to `said` again at `believed_from`.
+    claimed: Work,
+    believed_from: Option<Timestamp>,
     /// Until when it has to answer a request for headers.
     headers_until: Option<Timestamp>,
     /// Until when nobody else is asked for headers meanwhile.
@@ -429,7 +430,8 @@ impl Sync {
         }
     }
 
-    /// Takes a block that was asked for; false if it was not. It waits in [`take_ready`](Self::take_ready).
+    /// Takes a block that was asked for, which waits for [`take_ready`](Self::take_ready); another one breaks the
+    /// job.
     pub(crate) fn take_body(
         &mut self,
         ask: AskId,
@@ -667,7 +669,7 @@ impl Sync {
     }
 
     /// Asks a peer that claims more than is known for its headers, unless another was asked a moment ago: the
-    /// one that was there first, strangers last, for a claim costs nothing.
+    /// one that was there first, since the keys of peers rise with time; strangers last, for a claim costs nothing.
     fn plan_headers(&mut self, place: &Place, now: Timestamp, actions: &mut Vec<Action>) {
         if !place.has_room || self.peers.values().any(|peer| peer.alone_until.is_some()) {
             return;

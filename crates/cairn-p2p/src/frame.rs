@@ -81,7 +81,8 @@ pub enum FrameError {
         /// The longest that is allowed.
         max: usize,
     },
-    /// NET-4: the tag means nothing here and may not be ignored.
+    /// NET-4: the tag means nothing here and does not say that it may be ignored. On a peer stream the frame
+    /// is read over all the same, and costs strikes; a bulk stream ends.
     #[error("a {tag} means nothing here")]
     UnknownTag {
         /// The tag.

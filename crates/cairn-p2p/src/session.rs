@@ -229,6 +229,7 @@ where
         let end = tokio::select! {
             end = read_all(reader, peer, shared) => end,
             end = &mut writing => return linger(reader, end).await,
+            // This asks as long as the link lives: only the others end, and the types know it.
             never = ask_for_life(peer, shared) => match never {},
         };
         // The frame that is being written must be whole before a farewell can follow it.

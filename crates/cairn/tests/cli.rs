@@ -699,6 +699,12 @@ fn a_node_runs_from_a_genesis_and_again_from_its_directory() {
     let (status, error) = user.fail(&second);
     assert_eq!((status, error["code"].as_str()), (1, Some("port-in-use")));
     assert!(error["message"].as_str().unwrap().contains("play"), "{error}");
+    // What is for miners is refused as a flag, and elsewhere left out with a warning.
+    let flagged = [&second[..], &["--producer", "alice"]].concat();
+    assert_eq!(user.fail(&flagged).1["code"], "not-a-miner");
+    let output = user.command(&second).env("CAIRN_PRODUCER", "alice").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("`producer` (environment CAIRN_PRODUCER) is for miners"), "{told}");
     let same = ["node", "--data-dir", "chain", "--api-bind", "127.0.0.1:0"];
     assert_eq!(user.fail(&same).1["code"], "in-use");
     user.succeed(&["stop"]);

@@ -691,7 +691,7 @@ pub struct PeerView {
     pub roles: Vec<String>,
     /// Its program and version, as it says.
     pub software: String,
-    /// The height that it said it has when the connection began.
+    /// The height of the highest block that it is known to have; at first what its greeting says.
     pub height: u64,
     /// When the connection began, in milliseconds since 1970.
     pub since_ms: u64,

@@ -9,7 +9,7 @@ use super::network::{Network, read_key};
 use super::serving::{self, LogArguments, ReplayBar};
 use crate::api::rates::Rates;
 use crate::api::render::to_mining_mode;
-use crate::config::{MINE_CHOICES, ROLE_CHOICES};
+use crate::config::{MINE_CHOICES, Origin, ROLE_CHOICES};
 use crate::failure::CliError;
 use crate::output::{self, Facts, Style};
 use crate::run::NodeSettings;
@@ -174,11 +174,8 @@ pub(crate) fn start(local: Local, held: &Held, context: &Context) -> Result<(), 
         node.miner_key = key;
         let threads = context.settings.get("threads").expect("the number of threads has a default");
         node.sealer_threads = threads.parse().expect("settings are checked when they are read");
-    } else if let Some(key) =
-        ["producer", "miner_key", "mine", "threads"].into_iter().find(|key| set_here(key, context))
-    {
-        let message = format!("`{}` is for miners, this node is to be {role}", key.replace('_', "-"));
-        return Err(CliError::usage("not-a-miner", message).help("make it one: `--role miner`"));
+    } else {
+        check_no_miner(&role, context)?;
     }
     let links = links(context, &name, &role);
     let service = ServiceSettings {
@@ -298,9 +295,24 @@ pub(super) fn check_role(role: &str) -> Result<(), CliError> {
     }
 }
 
-/// Whether anybody set this, rather than the program.
-fn set_here(key: &str, context: &Context) -> bool {
-    context.settings.origin(key).is_some_and(|origin| matches!(origin, crate::config::Origin::Flag(_)))
+/// Refuses flags for miners on a node that makes no blocks. What its files or the environment say of miners
+/// may be meant for another node or another time: it is left out, and said to be.
+fn check_no_miner(role: &str, context: &Context) -> Result<(), CliError> {
+    for key in ["producer", "miner_key", "mine", "threads"] {
+        match context.settings.origin(key) {
+            Some(Origin::Flag(_)) => {
+                let message = format!("`{}` is for miners, this node is to be {role}", key.replace('_', "-"));
+                return Err(CliError::usage("not-a-miner", message).help("make it one: `--role miner`"));
+            }
+            Some(origin @ (Origin::Environment(_) | Origin::File(..))) => {
+                output::warn(&format!(
+                    "`{key}` ({origin}) is for miners and does nothing: this node is {role}"
+                ));
+            }
+            Some(Origin::Default) | None => {}
+        }
+    }
+    Ok(())
 }
 
 fn mining_mode(context: &Context) -> Result<MiningMode, CliError> {

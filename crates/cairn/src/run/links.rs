@@ -303,9 +303,7 @@ impl Links {
         match effect {
             PeerEffect::Send(message) => {
                 // Whoever takes nothing is given up by the link; what was for him is asked for elsewhere.
-                let frame = frame_of(&message);
-                trace("to", number, &frame);
-                let _ = self.0.network.send(number, frame, priority_of(&message));
+                self.send(number, &message, priority_of(&message));
             }
             PeerEffect::Judge { purpose, transactions } => self.judge(peer, purpose, transactions),
             PeerEffect::Ask { ask, blocks } => self.ask(peer, ask, blocks),
@@ -316,6 +314,14 @@ impl Links {
             }
             PeerEffect::Strike(offence) => self.0.network.strike(number, to_strike(offence)),
             PeerEffect::Praise => self.0.network.praise(number),
+        }
+    }
+
+    /// Sends a message, and tells the log of it if it goes.
+    fn send(&self, peer: PeerNumber, message: &Message, priority: Priority) {
+        let frame = frame_of(message);
+        if self.0.network.send(peer, frame.clone(), priority).is_ok() {
+            trace("to", peer, &frame);
         }
     }
 
@@ -332,8 +338,9 @@ impl Links {
         let frame = frame_of(&Message::GetBlocks(blocks));
         // Under the lock, so that no answer comes before the request has its name.
         let mut requests = self.requests();
-        match self.0.network.ask(number, frame) {
+        match self.0.network.ask(number, frame.clone()) {
             Ok(request) => {
+                trace("to", number, &frame);
                 requests.running.insert(request, Running { peer, ask, checking: 0, ended: None });
                 requests.by_ask.insert(ask, (number, request));
             }
@@ -399,7 +406,8 @@ impl Links {
     }
 }
 
-/// The target of the log under which every message is told: `cairn log cairn::messages=debug`.
+/// The target of the log under which every message is told, but for the genesis file: `cairn log
+/// cairn::messages=debug`.
 const MESSAGES: &str = "cairn::messages";
 
 /// Tells of a message, for who wants to see how nodes talk.
@@ -448,28 +456,48 @@ const fn to_strike(offence: Offence) -> cairn_p2p::Offence {
     }
 }
 
-/// Which frames mean something, and how many of them a peer may send. Answers have no rate: there are no
-/// more of them than of questions.
+/// Where each frame stands, and how many of it a peer may send. Answers have no rate: there are no more of
+/// them than of questions. How long a frame may be is in [`PEER_TAGS`] and [`BULK_TAGS`].
+const RATES: [(&[u8; 3], Place, Option<Rate>); PEER_TAGS.len() + BULK_TAGS.len()] = [
+    // A thousand leaves each: all that waits once, and 25,000 transactions a second.
+    (b"INV", Place::Peer, Some(Rate { burst: 100, a_minute: 1_500 })),
+    (b"GET", Place::Peer, Some(Rate { burst: 1_000, a_minute: 30_000 })),
+    (b"NOF", Place::Peer, Some(Rate { burst: 1_000, a_minute: 30_000 })),
+    (b"TXN", Place::Peer, Some(Rate { burst: 1_000, a_minute: 30_000 })),
+    (b"GHD", Place::Peer, Some(Rate { burst: 200, a_minute: 600 })),
+    (b"HDR", Place::Peer, Some(Rate { burst: 500, a_minute: 6_000 })),
+    (b"GCM", Place::Peer, Some(Rate { burst: 100, a_minute: 600 })),
+    (b"CMP", Place::Peer, None),
+    (b"GBT", Place::Peer, Some(Rate { burst: 100, a_minute: 600 })),
+    (b"BTX", Place::Peer, None),
+    (b"GBL", Place::Ask, Some(Rate { burst: 400, a_minute: 12_000 })),
+    (b"BLK", Place::Answer, None),
+    (b"GGN", Place::Ask, Some(Rate { burst: 4, a_minute: 4 })),
+    (b"GEN", Place::Answer, None),
+];
+
+/// Which frames mean something, and what is known of each.
 pub(crate) fn tags() -> Tags {
-    let rate = |tag: cairn_node::wire::Tag| match &tag.0 {
-        // A thousand leaves each: all that waits once, and 25,000 transactions a second.
-        b"INV" => Some(Rate { burst: 100, a_minute: 1_500 }),
-        b"GET" | b"NOF" | b"TXN" => Some(Rate { burst: 1_000, a_minute: 30_000 }),
-        b"GHD" => Some(Rate { burst: 200, a_minute: 600 }),
-        b"GCM" | b"GBT" => Some(Rate { burst: 100, a_minute: 600 }),
-        b"HDR" => Some(Rate { burst: 500, a_minute: 6_000 }),
-        b"GBL" => Some(Rate { burst: 400, a_minute: 12_000 }),
-        b"GGN" => Some(Rate { burst: 4, a_minute: 4 }),
-        _ => None,
-    };
-    let mut tags = Tags::new();
-    for (tag, body_bytes_max) in PEER_TAGS {
-        tags = tags.with(Place::Peer, tag_of(tag), TagRule { body_bytes_max, rate: rate(tag) });
+    PEER_TAGS.into_iter().chain(BULK_TAGS).fold(Tags::new(), |tags, (tag, body_bytes_max)| {
+        let named = RATES.into_iter().find(|(named, ..)| **named == tag.0);
+        let (_, place, rate) = named.expect("every tag stands in RATES: a test compares the tables");
+        tags.with(place, tag_of(tag), TagRule { body_bytes_max, rate })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_p2p::StreamKind;
+
+    #[test]
+    fn every_message_has_its_line_among_the_rates() {
+        let named: Vec<_> = RATES.iter().map(|(tag, place, _)| (place.kind(), **tag)).collect();
+        let peer = PEER_TAGS.iter().map(|(tag, _)| (StreamKind::Peer, tag.0));
+        let bulk = BULK_TAGS.iter().map(|(tag, _)| (StreamKind::Bulk, tag.0));
+        assert_eq!(named, peer.chain(bulk).collect::<Vec<_>>());
+        for (tag, place, _) in RATES {
+            assert!(tags().rule(place, Tag::from_bytes(tag).unwrap()).is_some(), "{place:?}");
+        }
     }
-    for (tag, body_bytes_max) in BULK_TAGS {
-        let is_question = matches!(&tag.0, b"GBL" | b"GGN");
-        let place = if is_question { Place::Ask } else { Place::Answer };
-        tags = tags.with(place, tag_of(tag), TagRule { body_bytes_max, rate: rate(tag) });
-    }
-    tags
 }

@@ -1,6 +1,6 @@
 //! Answering what peers ask of the chain, from what is durable, beside the node thread.
 
-use super::{Links, frame_of};
+use super::{Links, frame_of, trace};
 use crate::run::turns::Turns;
 use cairn_core::hash::BlockId;
 use cairn_node::PeerKey;
@@ -69,8 +69,7 @@ async fn answer(links: &Links, peer: PeerNumber, question: Question) {
         Question::BlockTransactions { block, places } => block_transactions(links, block, places).await,
     };
     if let Some(message) = answer {
-        // Whoever takes nothing is given up by the link.
-        let _ = links.0.network.send(peer, frame_of(&message), Priority::Block);
+        links.send(peer, &message, Priority::Block);
     }
 }
 
@@ -143,9 +142,11 @@ pub(super) async fn send_blocks(links: Links, peer: PeerNumber, ids: Vec<BlockId
         };
         rest = left;
         for block in blocks {
-            if answer.send(frame_of(&Message::Block(block.bytes))).await.is_err() {
+            let frame = frame_of(&Message::Block(block.bytes));
+            if answer.send(frame.clone()).await.is_err() {
                 return;
             }
+            trace("to", peer, &frame);
             links.0.network.note_height(peer, block.header.height.0);
         }
     }

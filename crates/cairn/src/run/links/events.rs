@@ -39,22 +39,28 @@ impl Links {
                 self.hand(peer, PeerInput::Left, None).await;
             }
             Event::Frame { peer, frame, credit } => self.take_frame(peer, &frame, credit).await,
-            Event::Asked { peer, frame, answer } => match message_of(&frame) {
-                Ok(Message::GetBlocks(ids)) => {
-                    tokio::spawn(answers::send_blocks(self.clone(), peer, ids, answer));
+            Event::Asked { peer, frame, answer } => {
+                trace("from", peer, &frame);
+                match message_of(&frame) {
+                    Ok(Message::GetBlocks(ids)) => {
+                        tokio::spawn(answers::send_blocks(self.clone(), peer, ids, answer));
+                    }
+                    Ok(Message::GetGenesis(identity)) => {
+                        tokio::spawn(answers::send_genesis(self.clone(), identity, answer));
+                    }
+                    _ => self.0.network.strike(peer, Offence::Malformed),
                 }
-                Ok(Message::GetGenesis(identity)) => {
-                    tokio::spawn(answers::send_genesis(self.clone(), identity, answer));
+            }
+            Event::Answer { peer, request, frame, credit } => {
+                trace("from", peer, &frame);
+                match message_of(&frame) {
+                    Ok(Message::Block(bytes)) => self.check_body(request, bytes, credit),
+                    _ => {
+                        self.0.network.strike(peer, Offence::Malformed);
+                        self.0.network.cancel(peer, request);
+                    }
                 }
-                _ => self.0.network.strike(peer, Offence::Malformed),
-            },
-            Event::Answer { peer, request, frame, credit } => match message_of(&frame) {
-                Ok(Message::Block(bytes)) => self.check_body(request, bytes, credit),
-                _ => {
-                    self.0.network.strike(peer, Offence::Malformed);
-                    self.0.network.cancel(peer, request);
-                }
-            },
+            }
             Event::AnswerEnded { request, result, .. } => self.note_ended(request, result.is_ok()),
             Event::AddressesAsked { peer } => self.tell_addresses(peer),
             Event::Addresses { peer, records } => {
