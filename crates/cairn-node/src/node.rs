@@ -4,6 +4,7 @@ use crate::chain::{BlockRefusal, Chain, ChainChange, Import, Imported, Source, d
 use crate::config::NodeConfig;
 use crate::mempool::{Admission, Arrival, Followed, Mempool, SubmitError, Submitted, View};
 use crate::messages::{Effect, Event, Input, JobId, Outcome, RequestId};
+use crate::peers::Planning;
 use crate::producer::Producer;
 use crate::relay::Relay;
 use crate::sync::Sync;
@@ -65,10 +66,10 @@ impl Node {
     ///
     /// [`StoreError`] if the world failed. The node must then be dropped.
     pub fn handle(&mut self, now: Timestamp, input: Input, store: &mut dyn Store) -> Result<(), StoreError> {
-        let concerns_blocks = match &input {
-            Input::Peer { input, .. } => input.concerns_blocks(),
-            Input::Submit { .. } => false,
-            _ => true,
+        let planning = match &input {
+            Input::Peer { input, .. } => input.planning(),
+            Input::Submit { .. } => Planning::Never,
+            _ => Planning::Now,
         };
         match input {
             Input::Replay(block) => return self.replay(now, block, store),
@@ -89,7 +90,7 @@ impl Node {
             // Nobody waits for the verdict; the news tells.
             drop(self.import(now, block, store)?);
         }
-        self.run_peers(now, concerns_blocks, store)?;
+        self.run_peers(now, planning, store)?;
         let planned = self.producer.plan(now, &mut self.chain, &mut self.mempool, store)?;
         self.effects.extend(planned);
         Ok(())

@@ -7,7 +7,7 @@ use crate::messages::Effect;
 use crate::node::Node;
 use crate::relay;
 use crate::sync::{self, ANNOUNCED_HEADERS_MAX, Place, SyncStatus, Wanted};
-use crate::wire::Message;
+use crate::wire::{HEADERS_MAX, Message};
 use cairn_core::block::{BlockError, CheckedBlock, CheckedHeader, SealedHeader};
 use cairn_core::consensus::{Consensus, HeaderError};
 use cairn_core::hash::{BlockId, LeafHash};
@@ -211,7 +211,8 @@ pub enum PeerEffect {
 pub enum Offence {
     /// It did not answer in time.
     NoAnswer,
-    /// It sent more headers than news are, and was not asked for any. It may have been, long ago.
+    /// It sent more headers than news are, and was not asked for any; or it told of a block and then of a chain
+    /// that does not lead there. It may have been asked long ago, or its chain may be another one now.
     UnaskedHeaders,
     /// It began to send blocks and stopped.
     Stalled,
@@ -228,24 +229,36 @@ pub enum Offence {
 }
 
 impl PeerInput {
-    /// Whether it may change which headers or blocks are to be asked for.
-    pub(crate) const fn concerns_blocks(&self) -> bool {
+    /// When to look again at what headers and blocks are to be asked for. Headers that change the best chain
+    /// have it looked at at once in any case; of those that do not, each could cost a walk over the window.
+    pub(crate) const fn planning(&self) -> Planning {
         match self {
             Self::Announced(_)
             | Self::AskedFor(_)
             | Self::NotFound(_)
             | Self::Transactions(_)
-            | Self::Judged { purpose: JudgedFor::Mempool, .. } => false,
+            | Self::Judged { purpose: JudgedFor::Mempool, .. } => Planning::Never,
+            Self::Headers(_) => Planning::Soon,
             Self::Joined(_)
             | Self::Left
             | Self::Judged { purpose: JudgedFor::Block(_), .. }
-            | Self::Headers(_)
             | Self::Compact(_)
             | Self::BlockTransactions { .. }
             | Self::Body { .. }
-            | Self::AskEnded { .. } => true,
+            | Self::AskEnded { .. } => Planning::Now,
         }
     }
+}
+
+/// When what came has the node look at what is to be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planning {
+    /// It has nothing to do with that.
+    Never,
+    /// When the last look is no longer fresh.
+    Soon,
+    /// At once.
+    Now,
 }
 
 impl Node {
@@ -319,18 +332,20 @@ impl Node {
         self.carry_out_sync(now, synced, store)
     }
 
-    /// Does what is due to peers, and asks for what is wanted, if what came `concerns_blocks` or the last
-    /// plan is old.
+    /// Does what is due to peers, and asks for what is wanted, if what came says so or the last plan is old.
     pub(crate) fn run_peers(
         &mut self,
         now: Timestamp,
-        concerns_blocks: bool,
+        planning: Planning,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
         let mut relayed = Vec::new();
         self.relay.run(&self.mempool, now, &mut relayed);
         self.carry_out_relay(relayed);
-        if !concerns_blocks && self.sync.is_planned(&self.place(), now) {
+        if planning != Planning::Now && self.sync.is_planned(&self.place(), now) {
+            if planning == Planning::Soon {
+                self.sync.postpone_plan();
+            }
             return Ok(());
         }
         loop {
@@ -481,6 +496,12 @@ impl Node {
         let claimed = self.sync.claimed(peer);
         match self.chain.accept_headers(peer, headers, now, store)? {
             Ok(HeadersVerdict { accepted, next, again_at }) => {
+                // It told of a block: what it is asked for then leads there, message by message.
+                let leads_on =
+                    ids.len() == HEADERS_MAX && !matches!(accepted, AcceptedHeaders::Kept { new: 0 });
+                if was_asked && !leads_on && self.sync.is_beside_news(peer, &ids) {
+                    actions.push(sync::Action::Strike(peer, Offence::UnaskedHeaders));
+                }
                 let shown = ids.last().and_then(|last| self.chain.reach(last));
                 // Where there is no room, asking at once would bring the same again; the plan asks later.
                 let is_full = matches!(accepted, AcceptedHeaders::NoRoom { .. });
@@ -493,7 +514,12 @@ impl Node {
                 }
             }
             // News of a block whose parent is not known: whoever tells it has a longer chain.
-            Err(HeadersRefusal::Unconnected { .. }) if !was_asked => self.ask_headers(now, peer, store)?,
+            Err(HeadersRefusal::Unconnected { .. }) if !was_asked => {
+                if let Some(news) = ids.last() {
+                    self.sync.note_news(peer, *news);
+                }
+                self.ask_headers(now, peer, store)?;
+            }
             // The same, come before the answer to what the peer was asked; that one is still awaited.
             Err(HeadersRefusal::Unconnected { .. }) => {}
             Err(refusal) => {

@@ -123,6 +123,8 @@ struct Peer {
     alone_until: Option<Timestamp>,
     /// When to ask it for headers again: those that it sent came from the future.
     again_at: Option<Timestamp>,
+    /// The block of which it told, if its parent was not known.
+    news: Option<BlockId>,
     /// Whether this node chose it, or it has given something that was taken: it goes before strangers.
     is_proven: bool,
     /// Blocks it has.
@@ -233,6 +235,8 @@ pub(crate) struct Sync {
     paused_until: Option<Timestamp>,
     /// When it was planned last, and where the chain stood.
     planned: Option<(Timestamp, Place)>,
+    /// Whether something came since that is to be looked at with the next one.
+    is_postponed: bool,
 }
 
 impl Sync {
@@ -248,6 +252,7 @@ impl Sync {
             headers_until: None,
             alone_until: None,
             again_at: None,
+            news: None,
             is_proven: info.is_outbound,
             knows: Recent::new(BLOCKS_OF_PEER_MAX),
             lacks: Recent::new(BLOCKS_OF_PEER_MAX),
@@ -304,7 +309,9 @@ impl Sync {
             peers.flat_map(|peer| [peer.headers_until, peer.alone_until, peer.believed_from, peer.again_at]);
         let jobs = self.jobs.values().map(|job| job.until);
         let short = self.short.as_ref().map(|short| short.until);
-        peers.flatten().chain(jobs).chain(short).chain(self.paused_until).min()
+        let postponed =
+            self.planned.filter(|_| self.is_postponed).map(|(at, _)| at.saturating_add_ms(PLAN_TIME_MS));
+        peers.flatten().chain(jobs).chain(short).chain(self.paused_until).chain(postponed).min()
     }
 
     /// A peer was asked for headers.
@@ -342,6 +349,8 @@ impl Sync {
         match next {
             Some(HeadersRequest { after, stop }) => {
                 state.ask_headers(now);
+                // It goes on with what nobody else has shown.
+                state.alone_until = Some(now.saturating_add_ms(HEADERS_ALONE_MS));
                 let stop = stop.unwrap_or(BlockId::ZERO);
                 actions.push(Action::Send(peer, Message::GetHeaders { locator: vec![after], stop }));
             }
@@ -356,6 +365,19 @@ impl Sync {
         if let Some(state) = self.peers.get_mut(&peer) {
             state.again_at = again_at;
         }
+    }
+
+    /// A peer told of a block whose parent is not known: its answer leads there.
+    pub(crate) fn note_news(&mut self, peer: PeerKey, news: BlockId) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.news = Some(news);
+        }
+    }
+
+    /// Whether an answer of a peer lacks the block of which it told before it was asked.
+    pub(crate) fn is_beside_news(&mut self, peer: PeerKey, ids: &[BlockId]) -> bool {
+        let news = self.peers.get_mut(&peer).and_then(|state| state.news.take());
+        news.is_some_and(|news| !ids.contains(&news))
     }
 
     /// A peer has given something that was taken.
@@ -611,6 +633,11 @@ impl Sync {
         self.planned.is_some_and(|(at, of)| of == *place && now < at.saturating_add_ms(PLAN_TIME_MS))
     }
 
+    /// Something came that is looked at when the plan is no longer fresh.
+    pub(crate) const fn postpone_plan(&mut self) {
+        self.is_postponed = true;
+    }
+
     /// Does what is due, and asks for what is wanted; `wanted` names blocks without bodies, best first.
     pub(crate) fn plan(
         &mut self,
@@ -620,6 +647,7 @@ impl Sync {
         actions: &mut Vec<Action>,
     ) {
         self.planned = Some((now, *place));
+        self.is_postponed = false;
         self.expire(now, actions);
         self.plan_headers(place, now, actions);
         if self.paused_until.is_some_and(|until| until > now) {
@@ -678,6 +706,7 @@ impl Sync {
         let better = peers.filter(|(_, peer)| peer.headers_until.is_none() && peer.claimed > place.best.work);
         if let Some((peer, state)) = better.min_by_key(|(peer, state)| (!state.is_proven, **peer)) {
             state.ask_headers(now);
+            state.alone_until = Some(now.saturating_add_ms(HEADERS_ALONE_MS));
             actions.push(Action::AskHeaders(*peer));
         }
     }
@@ -836,7 +865,6 @@ impl Sync {
 impl Peer {
     fn ask_headers(&mut self, now: Timestamp) {
         self.headers_until = Some(now.saturating_add_ms(HEADERS_TIME_MS));
-        self.alone_until = Some(now.saturating_add_ms(HEADERS_ALONE_MS));
     }
 
     const fn end_headers(&mut self) {

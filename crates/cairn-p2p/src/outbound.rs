@@ -69,8 +69,8 @@ pub struct LinkView {
     pub dialled: Option<PeerAddress>,
     /// Where the peer says that it can be dialled.
     pub listen: Vec<SocketAddr>,
-    /// The work of its chain, a big-endian number.
-    pub work: [u8; 32],
+    /// Good deeds less strikes.
+    pub score: f64,
 }
 
 impl From<&PeerInfo> for LinkView {
@@ -82,7 +82,7 @@ impl From<&PeerInfo> for LinkView {
             direction: info.direction,
             dialled: info.dialled.clone(),
             listen: info.listen.clone(),
-            work: info.work,
+            score: info.score,
         }
     }
 }
@@ -275,14 +275,15 @@ impl Outbound {
         book.learn(info.remote.ip(), &records, now.unix_s);
     }
 
-    /// A link that is one too many, now that the tip is not stale any more: the one with the least work, and
-    /// of several the newest.
+    /// A link that is one too many, now that the tip is not stale any more: the one that has done the least
+    /// good, and of several the newest. What greetings claim does not count: it is free.
     pub fn surplus(&self, links: &[LinkView]) -> Option<PeerNumber> {
         let sought: Vec<_> = links.iter().filter(|link| self.is_sought(link)).collect();
         if sought.len() <= SOUGHT_MAX {
             return None;
         }
-        let worst = sought.into_iter().min_by(|a, b| a.work.cmp(&b.work).then(b.number.cmp(&a.number)));
+        let worst =
+            sought.into_iter().min_by(|a, b| a.score.total_cmp(&b.score).then(b.number.cmp(&a.number)));
         worst.map(|link| link.number)
     }
 

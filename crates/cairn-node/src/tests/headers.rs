@@ -6,6 +6,7 @@ use crate::chain::{
 };
 use crate::messages::Input;
 use crate::peers::{PeerEffect, PeerInfo, PeerInput};
+use crate::sync::PLAN_TIME_MS;
 use crate::testing::{Bench, Network, Person, find_seal, header_on, miner, miner_for, seal_block, section};
 use crate::wire::Message;
 use cairn_core::block::{BlockError, CheckedBlock, CheckedHeader, Header, SealedHeader};
@@ -515,6 +516,7 @@ fn headers_from_the_future_are_asked_for_again_when_their_time_has_come() {
     let until = Timestamp(headers[0].header().time.0 - 20_000);
     // Told once, by a peer that will not tell it again.
     bench.handle(Input::Peer { peer, input: PeerInput::Headers(headers) });
+    bench.wait_ms(PLAN_TIME_MS);
     bench.told.clear();
     assert_eq!(bench.node.next_wakeup(), Some(until));
     bench.now = until;
@@ -522,6 +524,73 @@ fn headers_from_the_future_are_asked_for_again_when_their_time_has_come() {
     let asked =
         |(_, effect): &(PeerKey, PeerEffect)| matches!(effect, PeerEffect::Send(Message::GetHeaders { .. }));
     assert!(bench.told.iter().any(asked), "{:?}", bench.told);
+}
+
+/// A node to which a peer came, and what it then told peers.
+fn feed(bench: &mut Bench, peer: u64, input: PeerInput) -> Vec<(PeerKey, PeerEffect)> {
+    bench.told.clear();
+    bench.handle(Input::Peer { peer: PeerKey(peer), input });
+    std::mem::take(&mut bench.told)
+}
+
+fn join(bench: &mut Bench, peer: u64, work: Work, is_outbound: bool) -> Vec<(PeerKey, PeerEffect)> {
+    feed(bench, peer, PeerInput::Joined(PeerInfo { height: Height(0), work, is_outbound }))
+}
+
+/// Who is asked for headers.
+fn asked(told: &[(PeerKey, PeerEffect)]) -> Vec<u64> {
+    let asked = |effect: &PeerEffect| matches!(effect, PeerEffect::Send(Message::GetHeaders { .. }));
+    told.iter().filter(|(_, effect)| asked(effect)).map(|(peer, _)| peer.0).collect()
+}
+
+fn strikes(told: &[(PeerKey, PeerEffect)]) -> usize {
+    told.iter().filter(|(_, effect)| matches!(effect, PeerEffect::Strike(_))).count()
+}
+
+#[test]
+fn peers_that_tell_of_blocks_and_have_nothing_keep_nobody_else_from_being_asked() {
+    let network = Network::easy();
+    let mut bench = Bench::new(&network, miner());
+    bench.now = Timestamp(network.header.time.0 + 1_000_000_000);
+    let tip = headers_on(&network, &genesis_of(&network), BOB, 50, 1_000).split_off(49);
+    join(&mut bench, 1, Work::ZERO, false);
+    join(&mut bench, 2, Work::ZERO, false);
+    assert_eq!(asked(&feed(&mut bench, 1, PeerInput::Headers(tip.clone()))), [1]);
+    let honest = Work::from_value(100_000u64.try_into().unwrap());
+    assert_eq!(asked(&join(&mut bench, 3, honest, true)), [3]);
+    let mut struck = 0;
+    for step in 0..60 {
+        bench.wait_ms(1_000);
+        // One begins before the other answers.
+        let (begins, answers) = if step % 2 == 0 { (2, 1) } else { (1, 2) };
+        feed(&mut bench, begins, PeerInput::Headers(tip.clone()));
+        struck += strikes(&feed(&mut bench, answers, PeerInput::Headers(Vec::new())));
+    }
+    assert!(struck >= 59, "what they tell leads nowhere, {struck} times");
+}
+
+#[test]
+fn headers_that_are_known_cost_no_plan_and_cannot_be_sent_on_and_on() {
+    let network = Network::easy();
+    let mut bench = Bench::new(&network, miner());
+    bench.now = Timestamp(network.header.time.0 + 1_000_000_000);
+    let chain = headers_on(&network, &genesis_of(&network), BOB, 100, 1_000);
+    join(&mut bench, 3, Work::from_value(10_000_000u64.try_into().unwrap()), true);
+    feed(&mut bench, 3, PeerInput::Headers(chain.clone()));
+    join(&mut bench, 1, Work::ZERO, false);
+    let lone = headers_on(&network, &genesis_of(&network), Person(4), 3, 500).split_off(2);
+    let mut struck = 0;
+    for _ in 0..10 {
+        assert_eq!(asked(&feed(&mut bench, 1, PeerInput::Headers(lone.clone()))), [1]);
+        // Its answer is none: it is what everybody knows.
+        struck += strikes(&feed(&mut bench, 1, PeerInput::Headers(chain.clone())));
+    }
+    assert_eq!(struck, 10);
+    // Within the time of a plan nothing is looked at again, and it is afterwards.
+    bench.handle(Input::Wakeup);
+    feed(&mut bench, 1, PeerInput::Headers(Vec::new()));
+    let plan_at = bench.now.saturating_add_ms(PLAN_TIME_MS);
+    assert!(bench.node.next_wakeup().is_some_and(|at| at <= plan_at));
 }
 
 /// Brings `bench` to where `source` is, as a peer would: headers, then bodies. Returns the messages.

@@ -65,8 +65,8 @@ impl World {
     fn link(&mut self, node: NodeId, direction: Direction, dialled: Option<PeerAddress>) {
         let remote = dialled.as_ref().and_then(socket_of).unwrap_or_else(|| public(250));
         let number = PeerNumber(self.links.len() as u64);
-        let (listen, work) = (Vec::new(), [0; 32]);
-        self.links.push(LinkView { number, node, remote, direction, dialled, listen, work });
+        let listen = Vec::new();
+        self.links.push(LinkView { number, node, remote, direction, dialled, listen, score: 0.0 });
     }
 
     fn fail(&mut self, dial: &Dial, why: &DialFailure) {
@@ -275,7 +275,7 @@ fn a_stale_tip_is_worth_one_more_link_and_the_worst_goes_afterwards() {
     world.join(&extra[0]);
     assert_eq!(world.policy.due(&world.links, &mut world.book, true, world.now), []);
     for link in &mut world.links {
-        link.work[31] = if [3, 5].contains(&link.number.0) { 1 } else { 2 };
+        link.score = if [3, 5].contains(&link.number.0) { 1.0 } else { 2.0 };
     }
     assert_eq!(world.policy.surplus(&world.links), Some(PeerNumber(5)));
 }
