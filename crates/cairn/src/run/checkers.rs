@@ -109,7 +109,8 @@ impl Checkers {
             return Err(NoAnswer::Stopping);
         }
         let bytes = work.memory();
-        if !queue.has_room(work.transactions.len(), bytes) {
+        // Peers leave half of the room to those who ask this node itself.
+        if !queue.has_room(work.transactions.len(), bytes, 2) {
             return Err(NoAnswer::Busy);
         }
         queue.transactions += work.transactions.len();
@@ -140,6 +141,11 @@ impl Checkers {
         }
     }
 
+    /// A peer has gone: its headers are not worth a look.
+    pub(super) fn forget(&self, peer: PeerKey) {
+        drop(self.lock().headers.forget(peer));
+    }
+
     /// Queues transactions. They are all refused where too much waits.
     pub(super) fn check(
         &self,
@@ -151,7 +157,7 @@ impl Checkers {
         if queue.stopped {
             return Err(NoAnswer::Stopping);
         }
-        if !queue.has_room(transactions.len(), bytes) {
+        if !queue.has_room(transactions.len(), bytes, 1) {
             return Err(NoAnswer::Busy);
         }
         queue.transactions += transactions.len();
@@ -282,10 +288,10 @@ impl Queue {
         (!batch.is_empty()).then_some(Work::Batch(batch))
     }
 
-    /// Whether so many transactions more may wait, with so many bytes in all.
-    const fn has_room(&self, transactions: usize, bytes: usize) -> bool {
-        self.transactions.saturating_add(transactions) <= WAITING_TRANSACTIONS_MAX
-            && self.bytes.saturating_add(bytes) <= WAITING_BYTES_MAX
+    /// Whether so many transactions more may wait, with so many bytes in all, in one `part`th of the room.
+    const fn has_room(&self, transactions: usize, bytes: usize, part: usize) -> bool {
+        self.transactions.saturating_add(transactions) <= WAITING_TRANSACTIONS_MAX / part
+            && self.bytes.saturating_add(bytes) <= WAITING_BYTES_MAX / part
     }
 }
 

@@ -15,6 +15,7 @@
 mod answers;
 mod dialer;
 mod events;
+mod introductions;
 mod orders;
 mod trackers;
 
@@ -27,7 +28,7 @@ pub use orders::{Who, WhoError};
 
 use super::checkers::{Body, Checkers, OfPeer};
 use super::{Command, NodeHandle};
-use answers::Questions;
+use answers::{ANSWERS_MAX, Questions};
 use cairn_core::hash::LeafHash;
 use cairn_core::transaction::IdentifiedTransaction;
 use cairn_node::PeerKey;
@@ -40,16 +41,21 @@ use cairn_p2p::{
     StartError, Tag, TagRule, Tags,
 };
 use dialer::Dialer;
+use introductions::Introductions;
 use orders::Orders;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, Semaphore};
 use trackers::{TRACKERS_MAX, Trackers};
 
 /// The name of the file with the key of the node, in its data directory.
 pub const KEY_FILE: &str = "p2p-key";
+
+/// How often bans are saved at most that follow from what peers do.
+const SAVE_TIME: Duration = Duration::from_secs(2);
 
 /// How a node meets others.
 #[derive(Clone, Debug)]
@@ -97,6 +103,15 @@ struct Inner {
     node: NodeHandle,
     requests: Mutex<Requests>,
     questions: Questions,
+    /// Leave to read blocks for an answer.
+    reads: Arc<Semaphore>,
+    /// The genesis file, once somebody has asked for it.
+    genesis_text: OnceLock<String>,
+    /// Peers that are no full nodes: they ask, and tell nothing.
+    clients: Mutex<BTreeSet<PeerNumber>>,
+    introductions: Mutex<Introductions>,
+    /// Tells that bans have changed and are to be kept.
+    bans_changed: Notify,
     dialer: Dialer,
     trackers: Trackers,
     orders: Orders,
@@ -166,6 +181,11 @@ impl Links {
             node: node.clone(),
             requests: Mutex::default(),
             questions: Questions::default(),
+            reads: Arc::new(Semaphore::new(ANSWERS_MAX)),
+            genesis_text: OnceLock::new(),
+            clients: Mutex::default(),
+            introductions: Mutex::new(Introductions::new(Instant::now())),
+            bans_changed: Notify::new(),
             dialer,
             trackers,
             orders,
@@ -175,6 +195,7 @@ impl Links {
         links.note_tip_of(&node).await;
         node.attach(links.clone());
         tokio::spawn(links.clone().run(events));
+        tokio::spawn(links.clone().keep_bans());
         tokio::spawn(links.clone().keep_dialling());
         tokio::spawn(links.clone().keep_tracking());
         Ok(links)
@@ -278,6 +299,16 @@ impl Links {
     /// Who is banned, and until when in milliseconds since 1970.
     pub fn bans(&self) -> Vec<(Who, u64)> {
         self.0.network.bans().into_iter().map(|ban| (Who(ban.who), ban.until_ms)).collect()
+    }
+
+    /// Saves bans that follow from what peers do, now and then: a stranger can cause one with a message, and
+    /// nobody waits for the disk because of that.
+    async fn keep_bans(self) {
+        loop {
+            self.0.bans_changed.notified().await;
+            self.save();
+            tokio::time::sleep(SAVE_TIME).await;
+        }
     }
 
     fn save(&self) {

@@ -54,6 +54,18 @@ impl<T> Turns<T> {
         waits
     }
 
+    /// Forgets what waits of `peer`, and returns it.
+    pub(super) fn forget(&mut self, peer: PeerKey) -> VecDeque<T> {
+        let is_in_hand = !self.order.contains(&peer);
+        self.order.retain(|waiting| *waiting != peer);
+        if is_in_hand {
+            // Its entry goes when that is finished.
+            self.waiting.get_mut(&peer).map(std::mem::take).unwrap_or_default()
+        } else {
+            self.waiting.remove(&peer).unwrap_or_default()
+        }
+    }
+
     /// Forgets all that waits.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
@@ -91,6 +103,19 @@ mod tests {
         turns.push(FEW, 100);
         let taken: Vec<i32> = std::iter::from_fn(|| turns.take_unordered()).map(|(_, work)| work).collect();
         assert_eq!(taken, [0, 100, 1, 2]);
+    }
+
+    #[test]
+    fn of_whoever_has_gone_nothing_waits() {
+        let mut turns = Turns::default();
+        (0..3).for_each(|number| turns.push(MANY, number));
+        (0..3).for_each(|number| turns.push(FEW, number));
+        assert_eq!(turns.take(), Some((MANY, 0)));
+        assert_eq!(turns.forget(MANY), [1, 2]);
+        assert_eq!(turns.forget(FEW), [0, 1, 2]);
+        assert!(turns.take().is_none() && !turns.finish(MANY));
+        assert!(turns.waiting.is_empty() && turns.order.is_empty());
+        assert!(turns.forget(FEW).is_empty());
     }
 
     #[test]

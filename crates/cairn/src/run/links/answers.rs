@@ -9,12 +9,13 @@ use cairn_node::peers::Question;
 use cairn_node::wire::{GENESIS_PIECE_BYTES_MAX, HEADERS_MAX, Message};
 use cairn_p2p::{AnswerStream, BulkEnd, Credit, EndCode, PeerNumber, Priority};
 use cairn_store::ledger::{Block, Reader};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// About how many bytes of blocks are read before they are sent. A whole block is in any case.
 const READ_AHEAD_BYTES: usize = 256 * 1024;
-/// How many questions on streams between peers are answered at a time.
-const ANSWERS_MAX: usize = 4;
+/// How many questions on streams between peers are answered at a time, and for how many on streams of their own
+/// blocks are read.
+pub(super) const ANSWERS_MAX: usize = 4;
 
 /// Questions that wait for their answer: few are answered at a time, of each peer one after the other, so that
 /// whoever asks much waits for himself.
@@ -32,6 +33,11 @@ struct Waiting {
 pub(super) fn take_question(links: &Links, peer: PeerNumber, question: Question, credit: Credit) {
     links.0.questions.lock().turns.push(PeerKey(peer.0), (question, credit));
     answer_next(links);
+}
+
+/// A peer has gone, and wants no answers.
+pub(super) fn forget_questions(links: &Links, peer: PeerNumber) {
+    drop(links.0.questions.lock().turns.forget(PeerKey(peer.0)));
 }
 
 fn answer_next(links: &Links) {
@@ -123,7 +129,9 @@ pub(super) async fn send_blocks(links: Links, peer: PeerNumber, ids: Vec<BlockId
     let mut rest = ids;
     while !rest.is_empty() {
         let reader = links.0.node.reader().clone();
+        let Ok(turn) = Arc::clone(&links.0.reads).acquire_owned().await else { return };
         let read = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let (mut blocks, mut bytes, mut taken) = (Vec::new(), 0, 0);
             for id in &rest {
                 taken += 1;
@@ -159,7 +167,8 @@ pub(super) async fn send_genesis(links: Links, identity: BlockId, answer: Answer
     if *genesis.identity() != identity {
         return answer.end(BulkEnd::new(EndCode::Unavailable, "this is another network")).await;
     }
-    send_genesis_text(&genesis.to_toml(), answer).await;
+    let text = links.0.genesis_text.get_or_init(|| genesis.to_toml());
+    send_genesis_text(text, answer).await;
 }
 
 /// Sends a genesis file, piece by piece.

@@ -14,7 +14,9 @@ use cairn_node::wire::{Message, Tag};
 use cairn_p2p::{
     Credit, Direction, Event, Events, Frame, NodeId, Offence, PeerNumber, Purpose, Reach, Reachability, Roles,
 };
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How many peers are told of a new one.
 const INTRODUCED_TO: usize = 8;
@@ -36,6 +38,9 @@ impl Links {
                 tracing::info!(%peer, %node, %reason, "peer left");
                 self.0.trackers.note_left(peer, &reason);
                 self.publish(node, false);
+                self.clients().remove(&peer);
+                self.checkers().forget(PeerKey(peer.0));
+                answers::forget_questions(self, peer);
                 self.hand(peer, PeerInput::Left, None).await;
             }
             Event::Frame { peer, frame, credit } => self.take_frame(peer, &frame, credit).await,
@@ -85,7 +90,7 @@ impl Links {
                 for ban in bans {
                     tracing::warn!(who = %Who(ban.who), until_ms = ban.until_ms, "peer banned");
                 }
-                self.save();
+                self.0.bans_changed.notify_one();
             }
         }
     }
@@ -114,15 +119,25 @@ impl Links {
             let work = Work::from_be_bytes(info.hello.work);
             let info = PeerInfo { height: Height(info.hello.height), work, is_outbound };
             self.hand(peer, PeerInput::Joined(info), None).await;
+        } else {
+            self.clients().insert(peer);
         }
+    }
+
+    fn clients(&self) -> MutexGuard<'_, BTreeSet<PeerNumber>> {
+        // Nothing under the lock can panic halfway through a change.
+        self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells some peers of a new one that they may dial: those who came before it have asked already.
     fn introduce(&self, peer: PeerNumber, info: &cairn_p2p::PeerInfo) {
         let records = self.0.dialer.records_of(info);
-        if records.is_empty() {
+        let Some(record) = records.first() else { return };
+        let mut introductions = self.0.introductions.lock().unwrap_or_else(PoisonError::into_inner);
+        if !introductions.may_tell(record.address, Instant::now()) {
             return;
         }
+        drop(introductions);
         let reach = Reach::of(info.remote.ip());
         let peers = self.0.network.peers();
         let others =
@@ -146,6 +161,13 @@ impl Links {
 
     async fn take_frame(&self, peer: PeerNumber, frame: &Frame, credit: Credit) {
         trace("from", peer, frame);
+        if !matches!(&frame.tag.to_bytes(), b"GHD" | b"GCM" | b"GBT") && self.clients().contains(&peer) {
+            // Who is no full node has nothing to tell: what costs a look is an offence, the rest is read over.
+            if matches!(&frame.tag.to_bytes(), b"HDR" | b"TXN" | b"CMP" | b"BTX") {
+                self.0.network.strike(peer, Offence::Unsolicited);
+            }
+            return;
+        }
         let message = match message_of(frame) {
             Ok(message) => message,
             Err(error) => {
