@@ -347,7 +347,7 @@ impl Node {
         self.relay.follow(confirmed.map(CheckedTransaction::leaf));
         let blocks: Vec<Arc<CheckedBlock>> =
             change.connected.iter().map(|(block, _)| Arc::clone(block)).collect();
-        self.announce_blocks(&blocks);
+        self.announce_blocks(now, &blocks);
         for (block, totals) in change.connected {
             self.tell(Event::Block { block, totals });
         }

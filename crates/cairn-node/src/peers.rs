@@ -342,6 +342,9 @@ impl Node {
         let mut relayed = Vec::new();
         self.relay.run(&self.mempool, now, &mut relayed);
         self.carry_out_relay(relayed);
+        let mut told = Vec::new();
+        self.sync.tell_news(now, &mut told);
+        self.carry_out_sync(now, told, store)?;
         if planning != Planning::Now && self.sync.is_planned(&self.place(), now) {
             if planning == Planning::Soon {
                 self.sync.postpone_plan();
@@ -679,13 +682,13 @@ impl Node {
     }
 
     /// Tells peers of blocks that joined the chain, unless better ones are on their way here.
-    pub(crate) fn announce_blocks(&mut self, blocks: &[Arc<CheckedBlock>]) {
+    pub(crate) fn announce_blocks(&mut self, now: Timestamp, blocks: &[Arc<CheckedBlock>]) {
         if self.chain.best_header().id != self.chain.tip_id() {
             return;
         }
         let headers: Vec<SealedHeader> = blocks.iter().map(|block| block.to_sealed_header()).collect();
         let mut actions = Vec::new();
-        self.sync.announce(&headers, &mut actions);
+        self.sync.announce(headers, now, &mut actions);
         for action in actions {
             if let sync::Action::Send(peer, message) = action {
                 self.tell_peer(peer, PeerEffect::Send(message));

@@ -66,6 +66,10 @@ pub const WINDOW_BLOCKS: usize = 1_024;
 pub const AHEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The most headers of new blocks that are told at once; who lacks more asks.
 pub const ANNOUNCED_HEADERS_MAX: usize = 8;
+/// The shortest time from telling of new blocks to telling of the next ones, in milliseconds. A peer that lacks
+/// what is below asks, which it may ten times a second: a node that makes hundreds of blocks a second must
+/// neither look like a flood nor make one of its peers.
+pub const ANNOUNCE_TIME_MS: u64 = 100;
 /// How long a plan holds while only transactions come, in milliseconds: looking for what is wanted takes a
 /// walk over all headers of the window, which no small message is worth.
 pub const PLAN_TIME_MS: u64 = 100;
@@ -233,6 +237,10 @@ pub(crate) struct Sync {
     no_short: Option<BlockId>,
     next_ask: u64,
     paused_until: Option<Timestamp>,
+    /// Headers of new blocks that are still to be told, each the parent of the next.
+    news: Vec<SealedHeader>,
+    /// When new blocks were told last.
+    told_at: Option<Timestamp>,
     /// When it was planned last, and where the chain stood.
     planned: Option<(Timestamp, Place)>,
     /// Whether something came since that is to be looked at with the next one.
@@ -302,7 +310,7 @@ impl Sync {
         }
     }
 
-    /// When [`plan`](Self::plan) is due.
+    /// When [`plan`](Self::plan) or [`tell_news`](Self::tell_news) is due.
     pub(crate) fn wakeup(&self) -> Option<Timestamp> {
         let peers = self.peers.values();
         let peers =
@@ -311,7 +319,10 @@ impl Sync {
         let short = self.short.as_ref().map(|short| short.until);
         let postponed =
             self.planned.filter(|_| self.is_postponed).map(|(at, _)| at.saturating_add_ms(PLAN_TIME_MS));
-        peers.flatten().chain(jobs).chain(short).chain(self.paused_until).chain(postponed).min()
+        let news = self.told_at.filter(|_| !self.news.is_empty());
+        let news = news.map(|at| at.saturating_add_ms(ANNOUNCE_TIME_MS));
+        let peers = peers.flatten().chain(jobs).chain(short).chain(self.paused_until);
+        peers.chain(postponed).chain(news).min()
     }
 
     /// A peer was asked for headers.
@@ -430,12 +441,31 @@ impl Sync {
         liars
     }
 
-    /// Tells peers of new blocks that they do not know.
-    pub(crate) fn announce(&mut self, headers: &[SealedHeader], actions: &mut Vec<Action>) {
-        let first = headers.len().saturating_sub(ANNOUNCED_HEADERS_MAX);
-        let ids: Vec<(BlockId, &SealedHeader)> =
-            headers.iter().skip(first).map(|header| (header.id(), header)).collect();
+    /// Notes new blocks that joined the chain, lowest first; they are told at once, unless others were a moment
+    /// ago.
+    pub(crate) fn announce(&mut self, headers: Vec<SealedHeader>, now: Timestamp, actions: &mut Vec<Action>) {
+        let last = self.news.last().map(SealedHeader::id);
+        if headers.first().is_some_and(|first| Some(first.header.parent) != last) {
+            // What was to be told has left the chain.
+            self.news.clear();
+        }
+        self.news.extend(headers);
+        let most = if self.peers.is_empty() { 0 } else { ANNOUNCED_HEADERS_MAX };
+        let surplus = self.news.len().saturating_sub(most);
+        self.news.drain(..surplus);
+        self.tell_news(now, actions);
+    }
+
+    /// Tells peers of the new blocks that they do not know, if that is due.
+    pub(crate) fn tell_news(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let is_due = self.told_at.is_none_or(|at| now < at || now >= at.saturating_add_ms(ANNOUNCE_TIME_MS));
+        if !is_due {
+            return;
+        }
+        let news = std::mem::take(&mut self.news);
+        let ids: Vec<(BlockId, &SealedHeader)> = news.iter().map(|header| (header.id(), header)).collect();
         let Some((tip, _)) = ids.last().copied() else { return };
+        self.told_at = Some(now);
         for (peer, state) in &mut self.peers {
             if state.knows.contains(&tip) {
                 continue;

@@ -7,7 +7,7 @@ use crate::peers::{
     AskId, InvalidBody, JudgedFor, Offence, PeerEffect, PeerInfo, PeerInput, Question, Received,
     check_headers, receive,
 };
-use crate::sync::{BEGIN_TIME_MAX_MS, COMPACT_TIME_MS, SyncState};
+use crate::sync::{ANNOUNCE_TIME_MS, ANNOUNCED_HEADERS_MAX, BEGIN_TIME_MAX_MS, COMPACT_TIME_MS, SyncState};
 use crate::testing::{Bench, Network, Person, miner, miner_for, nth};
 use crate::wire::Message;
 use cairn_core::hash::{BlockId, LeafHash};
@@ -549,4 +549,48 @@ fn a_false_signature_costs_its_sender_and_is_not_fetched_again() {
     bench.handle(Input::Peer { peer: PeerKey(1), input: PeerInput::Announced(vec![leaf]) });
     assert!(bench.told.is_empty(), "{:?}", bench.told);
     assert_eq!(bench.node.relay.check_counts(), 0);
+}
+
+#[test]
+fn many_blocks_in_a_moment_are_told_ten_times_a_second() {
+    let network = Network::easy();
+    let mut bench = Bench::new(&network, miner());
+    let peer = PeerKey(1);
+    let info = PeerInfo { height: Height(bench.height()), work: bench.node.tip().work };
+    bench.handle(Input::Peer { peer, input: PeerInput::Joined(info) });
+    let news = |bench: &mut Bench| {
+        let told = std::mem::take(&mut bench.told).into_iter();
+        let headers = told.filter_map(|(_, effect)| match effect {
+            PeerEffect::Send(Message::Headers(headers)) => Some(headers),
+            _ => None,
+        });
+        headers.collect::<Vec<_>>()
+    };
+    let make_at_once = |bench: &mut Bench, blocks: u32| {
+        bench.ask_to_mine(blocks);
+        (0..blocks).for_each(|_| bench.seal());
+    };
+    // The first is told at once, whatever else follows in the same moment.
+    make_at_once(&mut bench, 50);
+    let first = news(&mut bench);
+    assert_eq!(first.iter().map(Vec::len).collect::<Vec<_>>(), [1]);
+    bench.wait_ms(ANNOUNCE_TIME_MS - 1);
+    assert!(news(&mut bench).is_empty());
+    // Then the newest, up to the tip; one that has left the chain is not among them.
+    bench.wait_ms(1);
+    let newest = news(&mut bench);
+    assert_eq!(newest.iter().map(Vec::len).collect::<Vec<_>>(), [ANNOUNCED_HEADERS_MAX]);
+    assert_eq!(newest[0].last().unwrap().id(), bench.tip());
+    make_at_once(&mut bench, 1);
+    assert!(news(&mut bench).is_empty());
+    let mut other = Bench::new(&network, miner_for(Person(3)));
+    make_at_once(&mut other, 60);
+    for block in other.blocks_above(0) {
+        bench.import_bytes(&block).unwrap();
+    }
+    assert_eq!(bench.tip(), other.tip());
+    bench.wait_ms(ANNOUNCE_TIME_MS);
+    let told: Vec<_> = news(&mut bench).concat();
+    assert!(told.windows(2).all(|pair| pair[1].header.parent == pair[0].id()), "each on the one before it");
+    assert_eq!(told.last().unwrap().id(), other.tip());
 }
