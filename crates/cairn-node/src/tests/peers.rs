@@ -556,7 +556,7 @@ fn many_blocks_in_a_moment_are_told_ten_times_a_second() {
     let network = Network::easy();
     let mut bench = Bench::new(&network, miner());
     let peer = PeerKey(1);
-    let info = PeerInfo { height: Height(bench.height()), work: bench.node.tip().work };
+    let info = PeerInfo { height: Height(bench.height()), work: bench.node.tip().work, is_outbound: false };
     bench.handle(Input::Peer { peer, input: PeerInput::Joined(info) });
     let news = |bench: &mut Bench| {
         let told = std::mem::take(&mut bench.told).into_iter();

@@ -1,6 +1,6 @@
 //! Where blocks come from that nobody has: a chain beside the attacked one, and headers without any blocks.
 
-use crate::scene::Node;
+use crate::support::linked::Node;
 use crate::support::{key, transfer};
 use cairn::run::{NodeSettings, Running};
 use cairn_core::block::{self, Header, Seal, SealedBlock, SealedHeader, block_id, extra_hash};

@@ -5,6 +5,7 @@
 // The client of the benchmark, which is as plain as a test wants it.
 #[path = "../../src/bench/connection.rs"]
 mod connection;
+pub(crate) mod linked;
 
 pub(crate) use connection::{Answer, Connection};
 
