@@ -196,7 +196,7 @@ fn stalling() {
     let mut staller = runtime.block_on(Peer::join(10, identity, to));
     let (asked, first_asked) = tokio::sync::oneshot::channel();
     let held = runtime.spawn({
-        let (headers, blocks) = (headers.clone(), blocks.clone());
+        let (headers, blocks) = (headers, blocks.clone());
         async move {
             let mut asked = Some(asked);
             staller.say(&Message::Headers(headers.clone()));

@@ -46,12 +46,10 @@ fn unconnected_headers() {
     scene.goes_on("headers that stand on nothing");
     assert!(scene.node.peers().contains(&id(10)));
 
-    // More than 500 at once are a flood.
+    // More than 500 at once and 100 a second are a flood.
     runtime.block_on(async {
-        for header in lone.iter().cycle().take(600) {
-            peer.say(&Message::Headers(vec![header.clone()]));
-        }
-        peer.is_sent_away(ByeCode::Banned).await;
+        peer.flood(lone.iter().cycle().map(|header| Message::Headers(vec![header.clone()]))).await;
+        peer.leaves_with(ByeCode::Banned).await;
     });
     assert!(scene.node.has_banned(&id(10)));
     scene.end();
@@ -88,7 +86,7 @@ fn headers_without_work() {
         runtime.block_on(async {
             let peer = Peer::join(number, identity, to).await;
             peer.say(&Message::Headers(vec![header]));
-            peer.is_sent_away(ByeCode::Banned).await;
+            peer.leaves_with(ByeCode::Banned).await;
         });
         assert!(scene.node.has_banned(&id(number)), "{rule}");
         scene.goes_on(rule);
@@ -214,7 +212,7 @@ fn clock_liars() {
     let block = resealed(&block, |it| it.header.time = Timestamp(1));
     runtime.block_on(async {
         beside.say(&Message::Headers(vec![header_of(&block.to_bytes())]));
-        beside.is_sent_away(ByeCode::Banned).await;
+        beside.leaves_with(ByeCode::Banned).await;
     });
     assert!(scene.node.has_banned(&id(21)));
     assert!(!scene.node.has_banned(&id(20)));

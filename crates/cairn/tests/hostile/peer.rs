@@ -7,7 +7,7 @@ use cairn_node::compact::CompactBlock;
 use cairn_node::wire::{self, BULK_TAGS, HEADERS_MAX, Message, PEER_TAGS};
 use cairn_p2p::{
     AnswerStream, BulkEnd, ByeCode, EndCode, Event, Events, Frame, LeaveReason, Network, NodeKey,
-    PeerAddress, PeerNumber, Place, Priority, Settings, Tag, TagRule, Tags,
+    PeerAddress, PeerNumber, Place, Priority, SendError, Settings, Tag, TagRule, Tags,
 };
 use std::net::SocketAddr;
 use tokio::runtime::Runtime;
@@ -124,13 +124,27 @@ impl Peer {
         let _ = self.network.send(self.link(), frame, Priority::Block);
     }
 
+    /// Says these as fast as they are taken, until the link is over.
+    pub(crate) async fn flood(&self, messages: impl Iterator<Item = Message>) {
+        for message in messages {
+            let frame = frame_of(&message);
+            loop {
+                match self.network.send(self.link(), frame.clone(), Priority::Block) {
+                    Ok(()) => break,
+                    Err(SendError::Full) => tokio::task::yield_now().await,
+                    Err(SendError::Gone) => return,
+                }
+            }
+        }
+    }
+
     /// The link, or the last one there was.
     pub(crate) fn link(&self) -> PeerNumber {
         self.link.unwrap_or(PeerNumber(u64::MAX))
     }
 
     /// Waits until the node ends the link with this farewell.
-    pub(crate) async fn is_sent_away(mut self, code: ByeCode) {
+    pub(crate) async fn leaves_with(mut self, code: ByeCode) {
         loop {
             if let Heard::Left(reason) = self.hear().await {
                 assert!(matches!(&reason, LeaveReason::Theirs(bye) if bye.code == code), "{reason}");

@@ -110,7 +110,7 @@ fn address_poisoning() {
         for _ in 0..=TOO_MANY {
             let _ = peer.network.tell_addresses(peer.link(), &poison);
         }
-        peer.is_sent_away(ByeCode::Banned).await;
+        peer.leaves_with(ByeCode::Banned).await;
     });
     assert!(scene.node.has_banned(&id(10)));
     let taken = known() - before;
