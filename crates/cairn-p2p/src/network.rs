@@ -16,7 +16,7 @@ pub(crate) use wire::LinkKey;
 
 use crate::address::{Host, PeerAddress, from_multiaddr, is_dialable, to_multiaddr};
 use crate::bulk;
-use crate::frame::{Frame, Place};
+use crate::frame::Frame;
 use crate::key::NodeId;
 use crate::message::{self, AddressRecord, Bye};
 use crate::reachability::Reachability;
@@ -95,15 +95,6 @@ impl Events {
     /// The next event; none after the network has stopped.
     pub async fn next(&mut self) -> Option<Event> {
         self.0.recv().await
-    }
-
-    /// The same from a thread outside of the runtime.
-    ///
-    /// # Panics
-    ///
-    /// On a thread of the runtime.
-    pub fn blocking_next(&mut self) -> Option<Event> {
-        self.0.blocking_recv()
     }
 
     /// The next event, if there is one now.
@@ -307,13 +298,6 @@ impl Network {
         self.shared.reachability()
     }
 
-    /// Remembers how far a peer is, for [`peers`](Self::peers).
-    pub fn note_state(&self, peer: PeerNumber, height: u64, work: [u8; 32]) {
-        if let Some(peer) = self.shared.peer(peer) {
-            *peer.state.lock().unwrap_or_else(PoisonError::into_inner) = (height, work);
-        }
-    }
-
     /// Remembers that a peer has a block of this height, for [`peers`](Self::peers).
     pub fn note_height(&self, peer: PeerNumber, height: u64) {
         if let Some(peer) = self.shared.peer(peer) {
@@ -369,13 +353,6 @@ impl Network {
     /// All bans that hold: what to save.
     pub fn bans(&self) -> Vec<Ban> {
         self.shared.book().bans(self.shared.now_ms())
-    }
-
-    /// Whether this frame means something to peers of this network at `place`, as far as its tag and length
-    /// tell: what is not so should not be sent.
-    pub fn allows(&self, place: Place, frame: &Frame) -> bool {
-        let rule = self.shared.tags.rule(place, frame.tag);
-        rule.is_some_and(|rule| frame.body.len() <= rule.body_bytes_max.min(place.kind().body_bytes_max()))
     }
 
     /// Says farewell to all peers and ends all connections. It takes a few seconds at most.
