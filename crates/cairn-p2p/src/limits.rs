@@ -7,8 +7,9 @@ use crate::address::{AddressGroup, AddressHost};
 use crate::key::NodeId;
 use crate::score::Book;
 use libp2p_swarm::ConnectionId;
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 
 /// How many connections a node has at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,8 @@ pub struct Limits {
     pub inbound_max: usize,
     /// Connections that this node dialled.
     pub outbound_max: usize,
-    /// Of others, while they are being set up.
+    /// Of others, while they are being set up: so many of other machines, and as many of this one. One more
+    /// takes the place of another.
     pub inbound_pending_max: usize,
     /// Of this node, while they are being set up.
     pub outbound_pending_max: usize,
@@ -25,8 +27,8 @@ pub struct Limits {
     pub inbound_of_host_max: usize,
     /// Of others, from one neighbourhood: a /16 of IPv4 or a /32 of IPv6.
     pub inbound_of_group_max: usize,
-    /// Whether the limits for machine and neighbourhood hold for loopback addresses too. A network of
-    /// nodes on one machine needs them not to.
+    /// Whether the limits for machine and neighbourhood hold for loopback addresses too, which then have no
+    /// places of their own while they are being set up. A network of nodes on one machine needs them not to.
     pub loopback_is_one_host: bool,
 }
 
@@ -106,7 +108,7 @@ struct Entry {
 pub(crate) struct Gate {
     limits: Limits,
     own: NodeId,
-    /// Iterated only to count, so its order does not matter.
+    /// Iterated only to count and for the oldest, so its order does not matter.
     entries: HashMap<ConnectionId, Entry>,
 }
 
@@ -115,28 +117,25 @@ impl Gate {
         Self { limits, own, entries: HashMap::new() }
     }
 
-    /// Somebody connects: counted, or refused before a byte is read.
+    /// Somebody connects: counted, or refused before a byte is read. Where too many are being set up, it
+    /// takes the place of the one that is returned, which has to go.
     pub(crate) fn accept(
         &mut self,
         connection: ConnectionId,
         remote: SocketAddr,
         bans: &Book,
         now_ms: u64,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<ConnectionId>, Refusal> {
         if bans.address_ban(remote.ip(), now_ms).is_some() {
             return Err(Refusal::BannedAddress);
         }
         let limits = self.limits;
         let inbound = || self.entries.values().filter(|it| !it.dialler);
         let below = |count: usize, max: usize| count < max;
-        let pending = inbound().filter(|it| it.node.is_none()).count();
-        if !below(pending, limits.inbound_pending_max) {
-            return Err(Refusal::Pending { max: limits.inbound_pending_max });
-        }
-        if !below(inbound().count() - pending, limits.inbound_max) {
+        if !below(inbound().filter(|it| it.node.is_some()).count(), limits.inbound_max) {
             return Err(Refusal::Full { max: limits.inbound_max });
         }
-        if limits.loopback_is_one_host || !remote.ip().to_canonical().is_loopback() {
+        if !self.is_apart(remote.ip()) {
             let remotes = || inbound().filter_map(|it| it.remote).map(|it| it.ip());
             let host = AddressHost::of(remote.ip());
             if !below(remotes().filter(|it| AddressHost::of(*it) == host).count(), limits.inbound_of_host_max)
@@ -152,8 +151,44 @@ impl Gate {
             }
         }
         self.entries.insert(connection, Entry { remote: Some(remote), dialler: false, node: None });
-        Ok(())
+        Ok(gives_way)
     }
+
+    /// Frees a place for one more connection from `ip` that is to be set up, if none is free: the
+    /// neighbourhood with the most of them, the newcomer counted, loses its oldest. So whoever has few
+    /// addresses competes with nobody but himself, however fast he dials again.
+    fn make_room(&mut self, ip: IpAddr) -> Option<ConnectionId> {
+        let (own, is_apart) = (AddressGroup::of(ip), self.is_apart(ip));
+        let mut crowds: BTreeMap<AddressGroup, (usize, ConnectionId)> = BTreeMap::new();
+        let mut pending = 0;
+        for (id, entry) in self.entries.iter().filter(|(_, it)| !it.dialler && it.node.is_none()) {
+            let Some(remote) = entry.remote.map(|it| it.ip()) else { continue };
+            if self.is_apart(remote) == is_apart {
+                pending += 1;
+                let (count, oldest) = crowds.entry(AddressGroup::of(remote)).or_insert((0, *id));
+                *count += 1;
+                // Their numbers go up as they come.
+                *oldest = (*oldest).min(*id);
+            }
+        }
+        if pending < self.limits.inbound_pending_max {
+            return None;
+        }
+        let crowd = crowds.into_iter().max_by_key(|(group, (count, oldest))| {
+            let is_own = *group == own;
+            (count + usize::from(is_own), is_own, Reverse(*oldest))
+        });
+        let (_, (_, oldest)) = crowd?;
+        // It is ending; it must not count any more.
+        self.entries.remove(&oldest);
+        Some(oldest)
+    }
+
+    /// Whether an address is of this machine and has places of its own.
+    fn is_apart(&self, ip: IpAddr) -> bool {
+        !self.limits.loopback_is_one_host && ip.to_canonical().is_loopback()
+    }
+        let gives_way = self.make_room(remote.ip());
 
     /// This node dials: counted, or refused.
     pub(crate) fn dial(&mut self, connection: ConnectionId) -> Result<(), Refusal> {
@@ -181,7 +216,7 @@ impl Gate {
         is_silent: impl FnOnce(ConnectionId) -> bool,
     ) -> Result<Option<ConnectionId>, Refusal> {
         let Some(entry) = self.entries.get(&connection).copied() else {
-            // Both directions were counted before; without an entry there is nothing to bound it by.
+            // Both directions were counted before; this one has given way to another while it was set up.
             return Err(Refusal::Pending { max: 0 });
         };
         if bans.node_ban(node, now_ms).is_some() {
@@ -300,12 +335,16 @@ mod tests {
     #[test]
     fn connections_are_bounded_while_and_after_they_are_set_up() {
         let (mut gate, bans) = (gate(), Book::default());
-        for number in 0..32 {
-            gate.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
+        for number in 100..132 {
+            assert_eq!(gate.accept(id(number), at("127.0.0.1:1"), &bans, 0), Ok(None));
         }
-        assert_eq!(gate.accept(id(32), at("127.0.0.1:1"), &bans, 0), Err(Refusal::Pending { max: 32 }));
+        assert_eq!(gate.accept(id(132), at("127.0.0.1:1"), &bans, 0), Ok(Some(id(100))));
+        // What has given way is no connection any more, though it was set up in the same moment.
+        let late = gate.establish(id(100), node(1), at("127.0.0.1:1"), &bans, 0, |_| false);
+        assert_eq!(late, Err(Refusal::Pending { max: 0 }));
+        (101..133).for_each(|number| gate.forget(id(number)));
         for number in 0..64_u8 {
-            let _ = gate.accept(id(number.into()), at("127.0.0.1:1"), &bans, 0);
+            gate.accept(id(number.into()), at("127.0.0.1:1"), &bans, 0).unwrap();
             gate.establish(id(number.into()), node(number + 1), at("127.0.0.1:1"), &bans, 0, |_| false)
                 .unwrap();
         }
@@ -319,6 +358,33 @@ mod tests {
     #[test]
     fn of_two_connections_with_a_node_the_older_stays_unless_it_is_silent() {
         let (mut gate, bans, peer) = (gate(), Book::default(), node(5));
+    #[test]
+    fn a_newcomer_takes_the_place_of_the_oldest_of_the_most_crowded_neighbourhood() {
+        let (mut gate, bans) = (gate(), Book::default());
+        let mut number = 0;
+        let mut accept = |gate: &mut Gate, text: &str| {
+            number += 1;
+            gate.accept(id(number), at(text), &bans, 0)
+        };
+        // Three neighbourhoods with eight each, one with seven, one with one: 32 that say nothing.
+        for (group, count) in [(1, 8), (2, 8), (3, 8), (4, 7), (5, 1)] {
+            for at in 0..count {
+                assert_eq!(accept(&mut gate, &format!("192.{group}.{at}.1:1")), Ok(None));
+            }
+        }
+        // From elsewhere, one of the first neighbourhood goes; another of the fourth replaces one of its own.
+        assert_eq!(accept(&mut gate, "198.51.100.1:1"), Ok(Some(id(1))));
+        assert_eq!(accept(&mut gate, "192.4.9.1:1"), Ok(Some(id(25))));
+        // However often it is dialled from these four, the one from elsewhere is never the one that goes.
+        for round in 0..100 {
+            let _ = accept(&mut gate, &format!("192.{}.{round}.2:1", round % 4 + 1));
+        }
+        assert!(gate.entries.contains_key(&id(33)));
+        assert_eq!(gate.entries.len(), 32);
+        // And loopback does not compete with anybody.
+        assert_eq!(accept(&mut gate, "127.0.0.1:1"), Ok(None));
+    }
+
         for number in 0..3 {
             gate.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
         }

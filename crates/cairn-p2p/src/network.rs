@@ -23,7 +23,7 @@ use crate::reachability::Reachability;
 use crate::score::{Ban, Banned, Offence};
 use crate::session::{Priority, SendError};
 use crate::tls::AesTls;
-use crate::transport;
+use crate::transport::{self, SetUps};
 use driver::{Command, Driver};
 use futures::StreamExt as _;
 use libp2p_core::transport::TransportError;
@@ -113,8 +113,9 @@ impl Network {
         let (events, received) = mpsc::channel(EVENTS_MAX);
         let shared = Arc::new(Shared::new(&settings, events));
         let tls = AesTls::new(&settings.key).map_err(|error| StartError::Tls(error.into()))?;
-        let transport = transport::start(tls, settings.deadlines.handshake);
-        let behaviour = behaviour::build(&settings, &shared);
+        let set_ups = SetUps::default();
+        let transport = transport::start(tls, settings.deadlines.handshake, set_ups.clone());
+        let behaviour = behaviour::build(&settings, set_ups, &shared);
         let config = Config::with_tokio_executor()
             .with_max_negotiating_inbound_streams(NAMING_STREAMS_MAX)
             .with_idle_connection_timeout(settings.deadlines.hello);

@@ -14,6 +14,7 @@ use crate::address::from_multiaddr;
 use crate::key::NodeId;
 use crate::limits::{Gate, Refusal};
 use crate::network::{LinkKey, Shared};
+use crate::transport::SetUps;
 use handler::{Opened, Wish};
 use libp2p_core::transport::PortUse;
 use libp2p_core::{Endpoint, Multiaddr};
@@ -23,10 +24,11 @@ use libp2p_swarm::{
     CloseConnection, ConnectionDenied, ConnectionId, NetworkBehaviour, NotifyHandler, Stream, StreamProtocol,
     THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use tokio_util::sync::CancellationToken;
 
 /// The names of the two kinds of streams of one network.
 #[derive(Clone, Debug)]
@@ -63,12 +65,23 @@ pub(crate) struct Streams {
     shared: Arc<Shared>,
     /// At most a few for each connection: handlers bound what one can cause.
     queue: VecDeque<ToSwarm<StreamEvent, Wish>>,
+    set_ups: SetUps,
+    /// What ends those connections of others that the gate counts as being set up.
+    pending: HashMap<ConnectionId, CancellationToken>,
     waker: Option<Waker>,
 }
 
 impl Streams {
-    pub(crate) fn new(identity: &[u8; 32], gate: Gate, shared: Arc<Shared>) -> Self {
-        Self { names: Names::of(identity), gate, shared, queue: VecDeque::new(), waker: None }
+    pub(crate) fn new(identity: &[u8; 32], gate: Gate, set_ups: SetUps, shared: Arc<Shared>) -> Self {
+        Self {
+            names: Names::of(identity),
+            gate,
+            shared,
+            set_ups,
+            pending: HashMap::new(),
+            queue: VecDeque::new(),
+            waker: None,
+        }
     }
 
     /// Orders a bulk stream on a connection; the answer comes over the channel in `order`.
@@ -140,14 +153,21 @@ impl NetworkBehaviour for Streams {
     fn handle_pending_inbound_connection(
         &mut self,
         connection: ConnectionId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
         let remote = from_multiaddr(remote).ok_or_else(|| ConnectionDenied::new(Refusal::NotTcp))?;
-        self.gate.accept(connection, remote, &self.shared.book(), self.shared.now_ms()).map_err(|refusal| {
+        let end = self.set_ups.end_of(local, remote);
+        let accepted = self.gate.accept(connection, remote, &self.shared.book(), self.shared.now_ms());
+        let gives_way = accepted.map_err(|refusal| {
             tracing::debug!(%remote, %refusal, "connection refused");
             ConnectionDenied::new(refusal)
-        })
+        })?;
+        self.pending.extend(end.map(|end| (connection, end)));
+        if let Some(end) = gives_way.and_then(|it| self.pending.remove(&it)) {
+            end.cancel();
+        }
+        Ok(())
     }
 
     fn handle_established_inbound_connection(
@@ -158,6 +178,7 @@ impl NetworkBehaviour for Streams {
         remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
         self.establish(connection, peer, remote, false)
+        self.pending.remove(&connection);
     }
 
     fn handle_pending_outbound_connection(
@@ -190,7 +211,10 @@ impl NetworkBehaviour for Streams {
         match event {
             FromSwarm::ConnectionClosed(closed) => self.gate.forget(closed.connection_id),
             FromSwarm::DialFailure(failed) => self.gate.forget(failed.connection_id),
-            FromSwarm::ListenFailure(failed) => self.gate.forget(failed.connection_id),
+            FromSwarm::ListenFailure(failed) => {
+                self.pending.remove(&failed.connection_id);
+                self.gate.forget(failed.connection_id);
+            }
             _ => {}
         }
     }

@@ -11,24 +11,121 @@ use libp2p_core::muxing::StreamMuxerBox;
 use libp2p_core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent};
 use libp2p_core::{Multiaddr, Transport, upgrade};
 use libp2p_identity::PeerId;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
+use tokio_util::sync::CancellationToken;
 
 /// How long a listener rests after an error, such as too many open files, which would come at once again.
 const REST: Duration = Duration::from_millis(200);
 
+/// A connection that is set up: who is at the other end, and its streams.
+type SetUp = (PeerId, StreamMuxerBox);
+
 /// What carries connections between nodes. Whatever is not done after `deadline` is given up: connecting,
-/// negotiating, the TLS handshake, all together.
-pub(crate) fn start(tls: AesTls, deadline: Duration) -> Boxed<(PeerId, StreamMuxerBox)> {
+/// negotiating, the TLS handshake, all together. Those of others are in `set_ups` until then.
+pub(crate) fn start(tls: AesTls, deadline: Duration, set_ups: SetUps) -> Boxed<SetUp> {
     let connecting = Tcp { connect: deadline / 2, ..Tcp::default() };
-    connecting.upgrade(upgrade::Version::V1).authenticate(tls).multiplex(Yamux).timeout(deadline).boxed()
+    let upgraded = connecting.upgrade(upgrade::Version::V1).authenticate(tls).multiplex(Yamux);
+    Endable { inner: upgraded.timeout(deadline).boxed(), set_ups }.boxed()
+}
+
+/// The connections of others that are being set up, each with what ends it: libp2p itself knows no way to.
+/// There are no more of them than the [`Gate`](crate::limits::Gate) lets in. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SetUps(Arc<Mutex<HashMap<Ends, CancellationToken>>>);
+
+/// Where a connection begins and ends, as libp2p calls it. The system has one of each pair.
+type Ends = (Multiaddr, Multiaddr);
+
+impl SetUps {
+    /// What ends the connection between these, if it is being set up.
+    pub(crate) fn end_of(&self, local: &Multiaddr, remote: &Multiaddr) -> Option<CancellationToken> {
+        self.lock().get(&(local.clone(), remote.clone())).cloned()
+    }
+
+    fn begin(&self, ends: Ends) -> (Listed, CancellationToken) {
+        let end = CancellationToken::new();
+        self.lock().insert(ends.clone(), end.clone());
+        (Listed { all: self.clone(), ends }, end)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Ends, CancellationToken>> {
+        // Nothing under the lock can panic halfway through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of these connections; dropping it takes it off the list.
+struct Listed {
+    all: SetUps,
+    ends: Ends,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.ends);
+    }
+}
+
+/// A transport whose connections can be ended while they are being set up, where others dialled.
+struct Endable {
+    inner: Boxed<SetUp>,
+    set_ups: SetUps,
+}
+
+impl Transport for Endable {
+    type Output = SetUp;
+    type Error = io::Error;
+    type ListenerUpgrade = BoxFuture<'static, io::Result<SetUp>>;
+    type Dial = <Boxed<SetUp> as Transport>::Dial;
+
+    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+        self.inner.listen_on(id, address)
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        self.inner.remove_listener(id)
+    }
+
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        options: DialOpts,
+    ) -> Result<Self::Dial, TransportError<io::Error>> {
+        self.inner.dial(address, options)
+    }
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
+        let event = std::task::ready!(Pin::new(&mut self.inner).poll(context));
+        let listed = match &event {
+            TransportEvent::Incoming { local_addr, send_back_addr, .. } => {
+                Some(self.set_ups.begin((local_addr.clone(), send_back_addr.clone())))
+            }
+            _ => None,
+        };
+        Poll::Ready(event.map_upgrade(|upgrade| {
+            async move {
+                let Some((_listed, end)) = listed else { return upgrade.await };
+                let given_up = || Err(io::Error::other("it gave way to another connection"));
+                tokio::select! {
+                    set_up = upgrade => set_up,
+                    () = end.cancelled() => given_up(),
+                }
+            }
+            .boxed()
+        }))
+    }
 }
 
 /// Plain TCP.

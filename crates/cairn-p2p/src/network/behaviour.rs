@@ -4,6 +4,7 @@ use super::settings::Settings;
 use super::shared::Shared;
 use crate::limits::Gate;
 use crate::streams::Streams;
+use crate::transport::SetUps;
 use std::sync::Arc;
 #[cfg(feature = "autonat")]
 use {
@@ -38,9 +39,9 @@ impl super::driver::Driver {
 }
 
 /// What a network with these settings is made of.
-pub(super) fn build(settings: &Settings, shared: &Arc<Shared>) -> Behaviour {
+pub(super) fn build(settings: &Settings, set_ups: SetUps, shared: &Arc<Shared>) -> Behaviour {
     let gate = Gate::new(settings.limits, shared.id);
-    let streams = Streams::new(&settings.identity, gate, Arc::clone(shared));
+    let streams = Streams::new(&settings.identity, gate, set_ups, Arc::clone(shared));
     #[cfg(feature = "autonat")]
     let streams = Behaviour {
         streams,

@@ -425,6 +425,34 @@ async fn of_two_hundred_connections_from_one_address_three_stay() {
     soon(network.stop()).await;
 }
 
+#[tokio::test]
+async fn connections_that_say_nothing_keep_nobody_out() {
+    let limits = Limits { loopback_is_one_host: true, ..Limits::default() };
+    let (network, mut events) = Network::start(Settings { limits, ..settings(1) }).await.unwrap();
+    // Twelve addresses of four neighbourhoods, three connections each: 32 are being set up, four are too many.
+    let mut silent = Vec::new();
+    for (group, host) in (101..=104).flat_map(|group| (1..=3).map(move |host| (group, host))) {
+        for _ in 0..3 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from(([127, group, 0, host], 0))).unwrap();
+            silent.push(socket.connect(network.listening()[0]).await.unwrap());
+        }
+    }
+    let mut ends: futures::stream::FuturesUnordered<_> = silent.into_iter().map(closed).collect();
+    use futures::StreamExt as _;
+    for _ in 0..4 {
+        soon(ends.next()).await.unwrap();
+    }
+    let (other, mut other_events) = node(2).await;
+    other.dial(address(&network)).unwrap();
+    joined(&mut other_events).await;
+    joined(&mut events).await;
+    // It has the place of one of them, which has ended; the others go on.
+    soon(ends.next()).await.unwrap();
+    assert_eq!(futures::FutureExt::now_or_never(ends.next()), None, "31 are still being set up");
+    soon(network.stop()).await;
+}
+
 /// Opens a bulk stream and asks, without waiting for the other side to agree to anything.
 async fn ask(raw: &RawPeer) -> Option<RawStream> {
     let mut bulk = raw.open().await?;

@@ -123,7 +123,7 @@ impl RawPeer {
 
     pub(super) async fn try_dial(seed: u8, to: SocketAddr) -> std::io::Result<Self> {
         let tls = AesTls::new(&NodeKey::from_seed([seed; 32])).unwrap();
-        let mut carrier = transport::start(tls, PATIENCE);
+        let mut carrier = transport::start(tls, PATIENCE, transport::SetUps::default());
         let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
         let dial = carrier.dial(crate::address::to_multiaddr(to), options).unwrap();
         let (_, muxer) = soon(dial).await?;
