@@ -8,3 +8,4 @@ mod encryption;
 mod links;
 mod support;
 mod vectors;
+mod yamux;

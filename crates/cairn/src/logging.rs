@@ -17,9 +17,11 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 /// The longest filter that is read, in bytes.
 const FILTER_BYTES_MAX: usize = 1024;
-/// What libraries below say of their own matters is heard from these levels on, unless a filter names them.
-const QUIET: &str = "libp2p_swarm=warn,yamux=error";
-/// The levels at which more of it would be heard.
+/// What this library says is heard from this level on, unless a filter names it.
+const QUIET: (&str, &str) = ("libp2p_swarm", "libp2p_swarm=warn");
+/// What this one says is not heard unless a filter names it: a peer can have it say as much as it likes.
+const SILENT: (&str, &str) = ("yamux", "yamux=off");
+/// The levels at which more of the first would be heard.
 const LOUD_LEVELS: [&str; 4] = ["warn", "info", "debug", "trace"];
 /// What may stand in a filter without the name of a module.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -178,11 +180,14 @@ fn read_filter(text: &str) -> Result<EnvFilter, LogError> {
         }
     }
     let is_loud = |word: &str| LOUD_LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word.trim()));
-    let is_named = ["libp2p_swarm", "yamux"].iter().any(|module| text.contains(module));
-    if text.split(',').any(is_loud) && !is_named {
-        return Ok(EnvFilter::try_new(format!("{text},{QUIET}"))?);
+    let mut filter = text.to_owned();
+    let quiet = text.split(',').any(is_loud).then_some(QUIET);
+    for (module, directive) in quiet.into_iter().chain([SILENT]) {
+        if !text.contains(module) {
+            filter = format!("{filter},{directive}");
+        }
     }
-    Ok(EnvFilter::try_new(text)?)
+    Ok(EnvFilter::try_new(filter)?)
 }
 
 /// What a line is made by, once it is known where it goes.
@@ -208,6 +213,45 @@ mod tests {
         for text in ["info", "WARN", "off", "warn,cairn=debug", "cairn::run=trace, error"] {
             assert!(read_filter(text).is_ok(), "{text}");
         }
+    }
+
+    /// Whether a filter lets an error of this target through.
+    fn takes(filter: &str, line: fn()) -> bool {
+        let lines = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let keeps = std::sync::Arc::clone(&lines);
+        let writer = move || Kept(std::sync::Arc::clone(&keeps));
+        let layer = fmt::layer().with_writer(writer);
+        let subscriber = tracing_subscriber::registry().with(read_filter(filter).unwrap()).with(layer);
+        tracing::subscriber::with_default(subscriber, line);
+        let is_empty = lines.lock().unwrap().is_empty();
+        !is_empty
+    }
+
+    /// What a test keeps of a log.
+    struct Kept(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_peer_can_have_a_library_say_is_heard_only_by_who_asks_for_it() {
+        let below = || tracing::error!(target: "yamux::connection", "maximum number of streams reached");
+        let own = || tracing::error!(target: "cairn::run", "the disk is full");
+        for text in ["error", "info", "trace", "warn,cairn=debug", "libp2p_swarm=debug,info"] {
+            assert!(!takes(text, below), "{text}");
+            assert!(takes(text, own), "{text}");
+        }
+        for text in ["info,yamux=error", "off,yamux=debug"] {
+            assert!(takes(text, below), "{text}");
+        }
+        assert!(!takes("info", || tracing::info!(target: "libp2p_swarm", "a matter of its own")));
     }
 
     #[test]

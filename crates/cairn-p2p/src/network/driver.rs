@@ -5,17 +5,19 @@ use super::event::{DialFailure, Direction, Event};
 use super::peer::Link;
 use super::shared::Shared;
 use super::wire::{LinkKey, Wire};
-use crate::address::{PeerAddress, to_multiaddr};
+use crate::address::{PeerAddress, from_multiaddr, to_multiaddr};
 use crate::bulk;
 use crate::key::NodeId;
 use crate::limits::Refusal;
+use crate::mux;
+use crate::score::Offence;
 use crate::streams::{BulkStream, Order, StreamEvent};
 #[cfg(feature = "autonat")]
 use crate::{address::from_multiaddr, autonat::Server};
 use futures::StreamExt as _;
 use libp2p_core::transport::TransportError;
 use libp2p_swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p_swarm::{ConnectionId, DialError, ListenError, Stream, Swarm, SwarmEvent};
+use libp2p_swarm::{ConnectionError, ConnectionId, DialError, ListenError, Stream, Swarm, SwarmEvent};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -178,10 +180,18 @@ impl Driver {
                 let until = Instant::now() + self.shared.deadlines.hello;
                 self.fresh.insert(connection_id, until);
             }
-            SwarmEvent::ConnectionClosed { connection_id, .. } => {
+            SwarmEvent::ConnectionClosed { connection_id, peer_id, endpoint, cause, .. } => {
                 self.fresh.remove(&connection_id);
                 if let Some(dialling) = self.dials.remove(&connection_id) {
                     self.fail(dialling.address, DialFailure::Closed);
+                }
+                if let Some(ConnectionError::IO(error)) = &cause
+                    && mux::is_violation(error)
+                    && let Some(node) = NodeId::from_peer_id(&peer_id)
+                    && let Some(remote) = from_multiaddr(endpoint.get_remote_address())
+                {
+                    tracing::debug!(%node, %remote, %error, "connection ended");
+                    self.shared.strike_node(node, remote.ip(), Offence::Malformed);
                 }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
