@@ -201,6 +201,10 @@ pub const BULK_TAGS: [(Tag, usize); 4] = [
     (GEN, GENESIS_PIECE_BYTES_MAX + OVERHEAD_BYTES),
 ];
 
+/// What answers a question on the stream between peers, and in how many messages at most: each leaf of a `GET`
+/// may come in a `TXN` of its own. `HDR` is news as well, and `NOF` is short; they are not here.
+pub const ANSWERS: [(Tag, Tag, usize); 3] = [(GET, TXN, TRANSACTIONS_MAX), (GCM, CMP, 1), (GBT, BTX, 1)];
+
 impl Message {
     /// The tag of the message.
     pub const fn tag(&self) -> Tag {

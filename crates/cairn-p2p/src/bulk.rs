@@ -135,8 +135,7 @@ pub(crate) async fn ask<S>(
         () = cancelled.cancelled() => Err(BulkError::Cancelled),
     };
     match &result {
-        Err(BulkError::Frame(FrameError::UnknownTag { .. })) => shared.punish(&peer, Offence::UnknownTag),
-        Err(BulkError::Frame(error)) => shared.break_off(&peer, error),
+        Err(BulkError::Frame(error)) => break_rule(&peer, &shared, error),
         Err(BulkError::End(error)) => shared.break_off(&peer, error),
         _ => {}
     }
@@ -186,6 +185,15 @@ async fn read_answer<S: AsyncRead + AsyncWrite>(
     }
 }
 
+/// A frame of a bulk stream breaks a rule, and costs what it would on the peer stream: a tag that means
+/// nothing some strikes, any other one the link.
+fn break_rule(peer: &Peer, shared: &Shared, error: &FrameError) {
+    if let FrameError::UnknownTag { .. } = error {
+        return shared.punish(peer, Offence::UnknownTag);
+    }
+    shared.break_off(peer, error);
+}
+
 /// Reads a question and writes what the owner answers.
 pub(crate) async fn answer<S: AsyncRead + AsyncWrite>(stream: S, peer: Arc<Peer>, shared: Arc<Shared>) {
     let (read, write) = split(stream);
@@ -195,15 +203,23 @@ pub(crate) async fn answer<S: AsyncRead + AsyncWrite>(stream: S, peer: Arc<Peer>
         Ok(Ok(question)) => question,
         Ok(Err(error)) => {
             tracing::debug!(peer = %peer.number, %error, "bulk request refused");
-            match &error {
-                QuestionError::Read(ReadError::Frame(FrameError::UnknownTag { .. }))
-                | QuestionError::Ignored => {
-                    shared.punish(&peer, Offence::UnknownTag);
+            let code = match &error {
+                QuestionError::Read(ReadError::Frame(error)) => {
+                    break_rule(&peer, &shared, error);
+                    EndCode::Unavailable
                 }
-                QuestionError::Read(ReadError::Frame(error)) => shared.break_off(&peer, error),
-                _ => shared.punish(&peer, Offence::RateLimit),
-            }
-            let _ = writer.finish(&BulkEnd::new(EndCode::Failed, &error.to_string()).to_frame()).await;
+                QuestionError::TooMany => {
+                    shared.punish(&peer, Offence::RateLimit);
+                    EndCode::Busy
+                }
+                // Nothing came in time.
+                QuestionError::Read(ReadError::Silent) => return,
+                QuestionError::Read(ReadError::Broken(_) | ReadError::Stalled) | QuestionError::None => {
+                    shared.punish(&peer, Offence::RateLimit);
+                    return;
+                }
+            };
+            let _ = writer.finish(&BulkEnd::new(code, &error.to_string()).to_frame()).await;
             return;
         }
         // The stream broke, or nothing came in time.
@@ -248,8 +264,6 @@ enum QuestionError {
     None,
     #[error("too many questions")]
     TooMany,
-    #[error("a question may not be left unread")]
-    Ignored,
 }
 
 async fn read_question<R: AsyncRead + Unpin>(
@@ -259,10 +273,9 @@ async fn read_question<R: AsyncRead + Unpin>(
 ) -> Result<Frame, QuestionError> {
     let head = reader.head(QUESTION_TIME_MAX).await?.ok_or(QuestionError::None)?;
     peer.traffic.count_in(crate::frame::HEAD_BYTES + head.body_bytes);
-    let rule = shared.tags.judge(Place::Ask, head).map_err(ReadError::Frame)?;
-    if rule.is_none() {
-        return Err(QuestionError::Ignored);
-    }
+    // A question may not be left unread, whatever the case of its tag.
+    let unknown = FrameError::UnknownTag { tag: head.tag };
+    shared.tags.judge(Place::Ask, head).and_then(|rule| rule.ok_or(unknown)).map_err(ReadError::Frame)?;
     if !peer.rates.take(&shared.tags, Place::Ask, head.tag) {
         return Err(QuestionError::TooMany);
     }

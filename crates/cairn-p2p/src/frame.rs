@@ -265,7 +265,11 @@ impl Place {
 
 /// Which frames mean something to the owner of a [`Network`](crate::Network), and where.
 #[derive(Clone, Debug, Default)]
-pub struct Tags(BTreeMap<(Place, Tag), TagRule>);
+pub struct Tags {
+    rules: BTreeMap<(Place, Tag), TagRule>,
+    /// What answers a question on the peer stream, and in how many frames at most.
+    answers: BTreeMap<Tag, (Tag, usize)>,
+}
 
 impl Tags {
     /// No tag means anything.
@@ -276,13 +280,31 @@ impl Tags {
     /// The same, and `tag` means something at `place`.
     #[must_use]
     pub fn with(mut self, place: Place, tag: Tag, rule: TagRule) -> Self {
-        self.0.insert((place, tag), rule);
+        self.rules.insert((place, tag), rule);
         self
+    }
+
+    /// The same, and on the peer stream `answer` is what answers `question`, in at most `frames_max` frames:
+    /// a peer is heard with no more of it than it was asked for.
+    #[must_use]
+    pub fn with_answer(mut self, question: Tag, answer: Tag, frames_max: usize) -> Self {
+        self.answers.insert(question, (answer, frames_max));
+        self
+    }
+
+    /// What answers this question on the peer stream, and in how many frames at most.
+    pub(crate) fn answer_to(&self, question: Tag) -> Option<(Tag, usize)> {
+        self.answers.get(&question).copied()
+    }
+
+    /// Whether this answers a question on the peer stream.
+    pub(crate) fn is_answer(&self, tag: Tag) -> bool {
+        self.answers.values().any(|(answer, _)| *answer == tag)
     }
 
     /// What is known about `tag` at `place`.
     pub fn rule(&self, place: Place, tag: Tag) -> Option<TagRule> {
-        self.0.get(&(place, tag)).copied()
+        self.rules.get(&(place, tag)).copied()
     }
 
     /// The rule for a frame that begins so; none if it is to be read over.

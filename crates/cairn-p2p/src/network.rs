@@ -194,14 +194,21 @@ impl Network {
         &self.listening
     }
 
-    /// Writes a frame to a peer as soon as what is more urgent has been written.
+    /// Writes a frame to a peer as soon as what is more urgent has been written. The answers to a question may
+    /// come from then on: see [`Tags::with_answer`](crate::Tags::with_answer).
     ///
     /// # Errors
     ///
     /// The peer has gone, or too much waits for it. A transaction is dropped then, and counted; a block the
     /// owner has to care for.
     pub fn send(&self, peer: PeerNumber, frame: Frame, priority: Priority) -> Result<(), SendError> {
-        self.shared.peer(peer).ok_or(SendError::Gone)?.outbox.push(frame, priority)
+        let peer = self.shared.peer(peer).ok_or(SendError::Gone)?;
+        let Some((answer, frames)) = self.shared.tags.answer_to(frame.tag) else {
+            return peer.outbox.push(frame, priority);
+        };
+        // Before it is sent: the answer may come at once.
+        peer.awaited.raise(answer, frames);
+        peer.outbox.push(frame, priority).inspect_err(|_| peer.awaited.lower(answer, frames))
     }
 
     /// Asks for something that comes on a stream of its own: as `Answer`s and an `AnswerEnded`.

@@ -379,14 +379,18 @@ impl<'a> Reading<'a> {
             }
             Err(error) => return Err(self.end_of(error.into())),
         };
-        let is_taken = match rule {
-            Some(_) => self.peer.rates.take(&self.shared.tags, Place::Peer, head.tag),
-            None => self.ignored.take(Instant::now()),
+        let (peer, tags) = (self.peer, &self.shared.tags);
+        let offence = match rule {
+            Some(_) if !peer.rates.take(tags, Place::Peer, head.tag) => Some(Offence::RateLimit),
+            // Judged before anything is kept of it: an answer may be long.
+            Some(_) if tags.is_answer(head.tag) && !peer.awaited.take(head.tag) => Some(Offence::Unsolicited),
+            None if !self.ignored.take(Instant::now()) => Some(Offence::RateLimit),
+            Some(_) | None => None,
         };
-        if !is_taken {
-            self.strike(Offence::RateLimit)?;
+        if let Some(offence) = offence {
+            self.strike(offence)?;
         }
-        if rule.is_none() || !is_taken {
+        if rule.is_none() || offence.is_some() {
             return reader.skip(head.body_bytes).await.map_err(|error| self.end_of(error));
         }
         let credit = self.inbox.wait_for(head.body_bytes).await;

@@ -44,6 +44,7 @@ pub(crate) struct Peer {
     pub(crate) since_ms: u64,
     pub(crate) outbox: Outbox,
     pub(crate) rates: Rates,
+    pub(crate) awaited: Awaited,
     pub(crate) traffic: Traffic,
     /// Leave to ask: one permit a request.
     pub(crate) asks: Arc<Semaphore>,
@@ -76,6 +77,7 @@ impl Peer {
             since_ms,
             outbox: Outbox::default(),
             rates: Rates::default(),
+            awaited: Awaited::default(),
             traffic: Traffic::new(),
             asks: Arc::new(Semaphore::new(BULK_MAX)),
             requests: Mutex::default(),
@@ -135,6 +137,40 @@ impl Rates {
         let now = Instant::now();
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         buckets.entry((place, tag)).or_insert_with(|| Bucket::new(rate, now)).take(now)
+    }
+}
+
+/// How many frames of each answer may still come: they were asked for. There are no more of these tags than
+/// the owner knows.
+#[derive(Debug, Default)]
+pub(crate) struct Awaited(Mutex<BTreeMap<Tag, usize>>);
+
+impl Awaited {
+    /// So many more frames of `answer` may come.
+    pub(crate) fn raise(&self, answer: Tag, frames: usize) {
+        let mut counts = self.lock();
+        let count = counts.entry(answer).or_default();
+        *count = count.saturating_add(frames);
+    }
+
+    /// So many are not asked for after all.
+    pub(crate) fn lower(&self, answer: Tag, frames: usize) {
+        if let Some(count) = self.lock().get_mut(&answer) {
+            *count = count.saturating_sub(frames);
+        }
+    }
+
+    /// Takes one that has come; whether it may.
+    pub(crate) fn take(&self, answer: Tag) -> bool {
+        let mut counts = self.lock();
+        let Some(count) = counts.get_mut(&answer).filter(|count| **count > 0) else { return false };
+        *count -= 1;
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Tag, usize>> {
+        // Nothing under the lock can panic halfway through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

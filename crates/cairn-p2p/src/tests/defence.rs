@@ -453,12 +453,94 @@ async fn connections_that_say_nothing_keep_nobody_out() {
     soon(network.stop()).await;
 }
 
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_is_judged_by_its_head() {
+    let (network, mut events, peer, _raw, mut stream) = greeted().await;
+    let long = Frame::new(BTX, vec![0; 4 << 20]);
+    let head = long.head();
+    // Only the head comes, and the strike follows; the rest is read over as it comes.
+    stream.write_all(&head).await.unwrap();
+    stream.flush().await.unwrap();
+    soon(async {
+        while network.peer(peer).unwrap().score == 0.0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(network.peer(peer).unwrap().score.round(), -20.0);
+    stream.write_all(&long.body).await.unwrap();
+    // A question may have two answers here, and not three.
+    network.send(peer, Frame::new(GBT, vec![1]), Priority::Block).unwrap();
+    read_until(&mut stream, GBT).await.unwrap();
+    for number in 1..=3 {
+        write(&mut stream, &Frame::new(BTX, vec![number])).await;
+    }
+    write(&mut stream, &Frame::new(TXN, vec![4])).await;
+    let mut heard = Vec::new();
+    while heard.last() != Some(&4) {
+        let frame = wait(&mut events, |event| match event {
+            Event::Frame { frame, .. } => Some(frame),
+            _ => None,
+        });
+        heard.push(frame.await.body[0]);
+    }
+    assert_eq!(heard, [1, 2, 4]);
+    assert_eq!(network.peer(peer).unwrap().score.round(), -40.0);
+}
+
+#[tokio::test]
+async fn net_4_an_unknown_question_costs_what_it_costs_elsewhere() {
+    let (network, _events, peer, raw, mut stream) = greeted().await;
+    // Lower case does not help a question.
+    for tag in ["XYZ", "xyz"] {
+        let bulk = ask_with(&raw, &Frame::new(Tag::new(tag), vec![1]).to_bytes()).await.unwrap();
+        assert_eq!(end_of(bulk).await, Some(EndCode::Unavailable), "{tag}");
+    }
+    assert_eq!(network.peer(peer).unwrap().score.round(), -40.0);
+    write(&mut stream, &Frame::new(crate::PIN, vec![0x91, 7])).await;
+    assert!(read_until(&mut stream, crate::PON).await.is_some(), "the link goes on");
+}
+
+#[tokio::test]
+async fn a_broken_frame_on_a_bulk_stream_ends_the_link() {
+    for head in [&b"\x02\0\0\0GB"[..], b"\x03\0\0\0G L", b"\xff\0\0\0GBL"] {
+        let (network, mut events, _, raw, mut stream) = greeted().await;
+        let _bulk = ask_with(&raw, &[head, &[0; 9]].concat()).await.unwrap();
+        assert_eq!(farewell(&mut stream).await.code, ByeCode::Protocol, "{head:02x?}");
+        left(&mut events).await;
+        let shared = network.shared();
+        let score = shared.book().score(NodeKey::from_seed([66; 32]).id(), shared.now_ms());
+        assert_eq!(score.round(), -50.0);
+    }
+}
+
+#[tokio::test]
+async fn a_bulk_stream_waits_for_greetings_that_are_under_way_and_is_reset_before_them() {
+    let (network, mut events) = node(1).await;
+    let raw = RawPeer::dial(66, network.listening()[0]).await;
+    let early = ask(&raw).await.unwrap();
+    assert_eq!(end_of(early).await, None);
+    let mut stream = raw.named(&peer_name()).await.unwrap();
+    // The node's greeting has come, so both sides are at it.
+    assert_eq!(read(&mut stream).await.unwrap().tag, crate::HEL);
+    let waits = ask(&raw).await.unwrap();
+    write(&mut stream, &hello(66).to_frame()).await;
+    joined(&mut events).await;
+    wait(&mut events, |event| matches!(event, Event::Asked { .. }).then_some(())).await;
+    assert_eq!(end_of(waits).await, Some(EndCode::Failed), "its owner has dropped the question");
+}
+
 /// Opens a bulk stream and asks, without waiting for the other side to agree to anything.
 async fn ask(raw: &RawPeer) -> Option<RawStream> {
+    ask_with(raw, &Frame::new(GBL, vec![]).to_bytes()).await
+}
+
+/// The same with these bytes instead of a question.
+async fn ask_with(raw: &RawPeer, bytes: &[u8]) -> Option<RawStream> {
     let mut bulk = raw.open().await?;
     say_name(&mut bulk, "/multistream/1.0.0").await.ok()?;
     say_name(&mut bulk, &bulk_name()).await.ok()?;
-    bulk.write_all(&Frame::new(GBL, vec![]).to_bytes()).await.ok()?;
+    bulk.write_all(bytes).await.ok()?;
     bulk.flush().await.ok()?;
     Some(bulk)
 }

@@ -20,6 +20,9 @@ use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
 pub(super) const IDENTITY: [u8; 32] = [7; 32];
 pub(super) const TXN: Tag = Tag::new("TXN");
 pub(super) const BLK: Tag = Tag::new("BLK");
+/// A question and its answer on the peer stream.
+pub(super) const GBT: Tag = Tag::new("GBT");
+pub(super) const BTX: Tag = Tag::new("BTX");
 pub(super) const GBL: Tag = Tag::new("GBL");
 /// Long enough for anything that must happen; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +37,9 @@ pub(super) fn tags() -> Tags {
             TagRule { body_bytes_max: 1000, rate: Some(Rate { burst: 500, a_minute: 60 }) },
         )
         .with(Place::Peer, BLK, rule(4 << 20))
+        .with(Place::Peer, GBT, rule(100))
+        .with(Place::Peer, BTX, rule(4 << 20))
+        .with_answer(GBT, BTX, 2)
         .with(Place::Ask, GBL, rule(100))
         .with(Place::Answer, BLK, rule(16 << 20))
 }

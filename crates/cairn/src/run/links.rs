@@ -34,7 +34,7 @@ use cairn_core::transaction::IdentifiedTransaction;
 use cairn_node::PeerKey;
 use cairn_node::peers::{AskId, JudgedFor, Offence, PeerEffect, PeerInput};
 use cairn_node::queries::Tip;
-use cairn_node::wire::{BULK_TAGS, Message, PEER_TAGS};
+use cairn_node::wire::{ANSWERS, BULK_TAGS, Message, PEER_TAGS};
 use cairn_p2p::{
     Ban, Bye, ByeCode, Credit, Features, Frame, KeyFileError, Limits, Network, NodeId, NodeKey, PeerAddress,
     PeerInfo, PeerNumber, Place, Priority, Rate, Reachability, RequestNumber, Roles, SOUGHT_MAX, Settings,
@@ -507,12 +507,16 @@ const RATES: [(&[u8; 3], Place, Option<Rate>); PEER_TAGS.len() + BULK_TAGS.len()
     (b"GEN", Place::Answer, None),
 ];
 
-/// Which frames mean something, and what is known of each.
+/// Which frames mean something, and what is known of each. Of answers there are no more than were asked for, but
+/// for `HDR`, which is news as well, and `NOF`, which is short.
 pub(crate) fn tags() -> Tags {
-    PEER_TAGS.into_iter().chain(BULK_TAGS).fold(Tags::new(), |tags, (tag, body_bytes_max)| {
+    let tags = PEER_TAGS.into_iter().chain(BULK_TAGS).fold(Tags::new(), |tags, (tag, body_bytes_max)| {
         let named = RATES.into_iter().find(|(named, ..)| **named == tag.0);
         let (_, place, rate) = named.expect("every tag stands in RATES: a test compares the tables");
         tags.with(place, tag_of(tag), TagRule { body_bytes_max, rate })
+    });
+    ANSWERS.into_iter().fold(tags, |tags, (question, answer, frames_max)| {
+        tags.with_answer(tag_of(question), tag_of(answer), frames_max)
     })
 }
 
