@@ -81,7 +81,10 @@ pub enum Refusal {
     },
     /// There is a connection with this node that stays.
     #[error("there is a connection with this node already")]
-    Duplicate,
+    Duplicate {
+        /// The node.
+        node: NodeId,
+    },
     /// The node has a key of another kind.
     #[error("the node is not named by an ed25519 key")]
     NotEd25519,
@@ -150,6 +153,7 @@ impl Gate {
                 return Err(Refusal::Group { max: limits.inbound_of_group_max });
             }
         }
+        let gives_way = self.make_room(remote.ip());
         self.entries.insert(connection, Entry { remote: Some(remote), dialler: false, node: None });
         Ok(gives_way)
     }
@@ -188,7 +192,6 @@ impl Gate {
     fn is_apart(&self, ip: IpAddr) -> bool {
         !self.limits.loopback_is_one_host && ip.to_canonical().is_loopback()
     }
-        let gives_way = self.make_room(remote.ip());
 
     /// This node dials: counted, or refused.
     pub(crate) fn dial(&mut self, connection: ConnectionId) -> Result<(), Refusal> {
@@ -228,7 +231,7 @@ impl Gate {
         let older = self.entries.iter().find(|(_, it)| it.node == Some(node)).map(|(id, it)| (*id, *it));
         let instead = match older {
             Some((id, older)) if self.newer_stays(node, entry, older) || is_silent(id) => Some(id),
-            Some(_) => return Err(Refusal::Duplicate),
+            Some(_) => return Err(Refusal::Duplicate { node }),
             None => None,
         };
         if instead.is_none() {
@@ -356,9 +359,6 @@ mod tests {
     }
 
     #[test]
-    fn of_two_connections_with_a_node_the_older_stays_unless_it_is_silent() {
-        let (mut gate, bans, peer) = (gate(), Book::default(), node(5));
-    #[test]
     fn a_newcomer_takes_the_place_of_the_oldest_of_the_most_crowded_neighbourhood() {
         let (mut gate, bans) = (gate(), Book::default());
         let mut number = 0;
@@ -385,13 +385,16 @@ mod tests {
         assert_eq!(accept(&mut gate, "127.0.0.1:1"), Ok(None));
     }
 
+    #[test]
+    fn of_two_connections_with_a_node_the_older_stays_unless_it_is_silent() {
+        let (mut gate, bans, peer) = (gate(), Book::default(), node(5));
         for number in 0..3 {
             gate.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
         }
         assert_eq!(gate.establish(id(0), peer, at("127.0.0.1:1"), &bans, 0, |_| false), Ok(None));
         assert_eq!(
             gate.establish(id(1), peer, at("127.0.0.1:1"), &bans, 0, |_| false),
-            Err(Refusal::Duplicate)
+            Err(Refusal::Duplicate { node: peer })
         );
         assert_eq!(gate.establish(id(2), peer, at("127.0.0.1:1"), &bans, 0, |_| true), Ok(Some(id(0))));
     }
@@ -417,7 +420,7 @@ mod tests {
                             kept.push(number);
                         }
                         Ok(None) => kept.push(number),
-                        Err(refusal) => assert_eq!(refusal, Refusal::Duplicate),
+                        Err(refusal) => assert_eq!(refusal, Refusal::Duplicate { node: other }),
                     }
                 }
                 kept

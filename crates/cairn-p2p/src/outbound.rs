@@ -166,6 +166,11 @@ impl Outbound {
         self.named.keys()
     }
 
+    /// Who was last found at an address that the operator named, or has to be there.
+    pub fn node_at(&self, address: &PeerAddress) -> Option<NodeId> {
+        self.named.get(address).and_then(|attempts| attempts.node.or(address.id))
+    }
+
     /// Whether the operator named this address.
     pub fn is_named(&self, address: &PeerAddress) -> bool {
         self.named.contains_key(address)
@@ -233,16 +238,21 @@ impl Outbound {
     pub fn failed(&mut self, address: &PeerAddress, why: &DialFailure, book: &mut AddressBook, now: Clock) {
         self.under_way.remove(address);
         if let Some(attempts) = self.named.get_mut(address) {
-            let pause = RETRY_TIME.saturating_mul(1 << attempts.failures.min(16)).min(RETRY_TIME_MAX);
-            attempts.failures = attempts.failures.saturating_add(1);
-            // A quarter less to a quarter more.
-            let percent = u32::try_from(75 + self.chance.below(51)).unwrap_or(100);
-            attempts.next = now.running + pause * percent / 100;
+            if let DialFailure::Connected { node } = why {
+                // As good as a link that this node dialled, for as long as it lasts.
+                *attempts = Attempts { node: Some(*node), failures: 0, next: now.running + RETRY_TIME };
+            } else {
+                let pause = RETRY_TIME.saturating_mul(1 << attempts.failures.min(16)).min(RETRY_TIME_MAX);
+                attempts.failures = attempts.failures.saturating_add(1);
+                // A quarter less to a quarter more.
+                let percent = u32::try_from(75 + self.chance.below(51)).unwrap_or(100);
+                attempts.next = now.running + pause * percent / 100;
+            }
         }
         let Some(socket) = socket_of(address) else { return };
         match why {
             DialFailure::Myself | DialFailure::OtherNetwork => book.forget(socket),
-            DialFailure::Connected => book.rest(socket, now.unix_s.saturating_add(REST_S)),
+            DialFailure::Connected { .. } => book.rest(socket, now.unix_s.saturating_add(REST_S)),
             DialFailure::Greeting(LeaveReason::Theirs(bye)) if is_kind(bye.code) => {
                 book.rest(socket, now.unix_s.saturating_add(REST_S));
             }
@@ -308,6 +318,7 @@ impl Outbound {
     fn seek_named(&mut self, links: &[LinkView], now: Clock, due: &mut Vec<Dial>) {
         for (address, attempts) in &self.named {
             let is_linked = links.iter().any(|link| {
+                // Who dialled is of no matter.
                 link.dialled.as_ref() == Some(address)
                     || attempts.node.or(address.id).is_some_and(|node| node == link.node)
             });

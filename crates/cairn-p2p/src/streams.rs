@@ -21,8 +21,8 @@ use libp2p_core::{Endpoint, Multiaddr};
 use libp2p_identity::PeerId;
 use libp2p_swarm::behaviour::FromSwarm;
 use libp2p_swarm::{
-    CloseConnection, ConnectionDenied, ConnectionId, NetworkBehaviour, NotifyHandler, Stream, StreamProtocol,
-    THandlerInEvent, THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionId, NetworkBehaviour, NotifyHandler, Stream, StreamProtocol, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
 };
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -54,6 +54,8 @@ pub(crate) enum StreamEvent {
     Peer { connection: ConnectionId, node: NodeId, stream: Stream },
     /// The other side takes no peer stream: it is of another network or no node of Cairn.
     NoPeer { connection: ConnectionId },
+    /// The connection gives way to a newer one with the same node, and has to end.
+    Replaced { connection: ConnectionId },
     /// The other side asks for something, perhaps for too much at a time.
     Bulk { connection: ConnectionId, bulk: BulkStream },
 }
@@ -63,11 +65,11 @@ pub(crate) struct Streams {
     names: Names,
     gate: Gate,
     shared: Arc<Shared>,
-    /// At most a few for each connection: handlers bound what one can cause.
-    queue: VecDeque<ToSwarm<StreamEvent, Wish>>,
     set_ups: SetUps,
     /// What ends those connections of others that the gate counts as being set up.
     pending: HashMap<ConnectionId, CancellationToken>,
+    /// At most a few for each connection: handlers bound what one can cause.
+    queue: VecDeque<ToSwarm<StreamEvent, Wish>>,
     waker: Option<Waker>,
 }
 
@@ -138,9 +140,8 @@ impl Streams {
                 shared.is_silent(LinkKey::Swarm(it))
             })
             .map_err(ConnectionDenied::new)?;
-        if let Some(older) = instead {
-            let connection = CloseConnection::One(older);
-            self.push(ToSwarm::CloseConnection { peer_id: peer, connection });
+        if let Some(connection) = instead {
+            self.push(ToSwarm::GenerateEvent(StreamEvent::Replaced { connection }));
         }
         Ok(Handler::new(self.names.clone(), dialler))
     }
@@ -156,8 +157,8 @@ impl NetworkBehaviour for Streams {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        let remote = from_multiaddr(remote).ok_or_else(|| ConnectionDenied::new(Refusal::NotTcp))?;
         let end = self.set_ups.end_of(local, remote);
+        let remote = from_multiaddr(remote).ok_or_else(|| ConnectionDenied::new(Refusal::NotTcp))?;
         let accepted = self.gate.accept(connection, remote, &self.shared.book(), self.shared.now_ms());
         let gives_way = accepted.map_err(|refusal| {
             tracing::debug!(%remote, %refusal, "connection refused");
@@ -177,8 +178,8 @@ impl NetworkBehaviour for Streams {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
-        self.establish(connection, peer, remote, false)
         self.pending.remove(&connection);
+        self.establish(connection, peer, remote, false)
     }
 
     fn handle_pending_outbound_connection(

@@ -30,6 +30,8 @@ use tokio_util::compat::FuturesAsyncReadCompatExt as _;
 
 /// How often connections without a link are looked for.
 const TURN: Duration = Duration::from_secs(1);
+/// How long a link that gave way to a newer one has for its farewell.
+const FAREWELL_TIME: Duration = Duration::from_secs(2);
 
 /// What the driver is asked to do.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ pub(crate) struct Driver {
     /// What links send their commands with.
     pub(crate) orders: mpsc::Sender<Command>,
     dials: HashMap<ConnectionId, Dialling>,
-    /// Connections on which no link has begun, and when they are given up.
+    /// Connections on which no link has begun, or whose link gave way, and when they are given up.
     fresh: HashMap<ConnectionId, Instant>,
     /// News for the owner; not more than there were dials, of which few run at a time.
     news: VecDeque<Event>,
@@ -154,7 +156,7 @@ impl Driver {
                     self.dials.insert(connection, dialling);
                     return;
                 }
-                Err(error) => why = failure_of(error),
+                Err(error) => why = failure_of(error, dialling.address.id),
             }
         }
         self.fail(dialling.address, why);
@@ -175,6 +177,7 @@ impl Driver {
                 }
                 self.swarm.close_connection(connection);
             }
+            SwarmEvent::Behaviour(StreamEvent::Replaced { connection }) => self.give_way(connection),
             SwarmEvent::Behaviour(StreamEvent::Bulk { connection, bulk }) => self.answer(connection, bulk),
             SwarmEvent::ConnectionEstablished { connection_id, .. } => {
                 let until = Instant::now() + self.shared.deadlines.hello;
@@ -182,9 +185,6 @@ impl Driver {
             }
             SwarmEvent::ConnectionClosed { connection_id, peer_id, endpoint, cause, .. } => {
                 self.fresh.remove(&connection_id);
-                if let Some(dialling) = self.dials.remove(&connection_id) {
-                    self.fail(dialling.address, DialFailure::Closed);
-                }
                 if let Some(ConnectionError::IO(error)) = &cause
                     && mux::is_violation(error)
                     && let Some(node) = NodeId::from_peer_id(&peer_id)
@@ -193,13 +193,17 @@ impl Driver {
                     tracing::debug!(%node, %remote, %error, "connection ended");
                     self.shared.strike_node(node, remote.ip(), Offence::Malformed);
                 }
+                if let Some(dialling) = self.dials.remove(&connection_id) {
+                    self.fail(dialling.address, DialFailure::Closed);
+                }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some(dialling) = self.dials.remove(&connection_id) {
                     if matches!(error, DialError::Transport(_)) && !dialling.rest.is_empty() {
                         self.dial(dialling);
                     } else {
-                        self.fail(dialling.address, failure_of(error));
+                        let why = failure_of(error, dialling.address.id);
+                        self.fail(dialling.address, why);
                     }
                 }
             }
@@ -224,6 +228,16 @@ impl Driver {
         let wire = Wire::Swarm { commands: self.orders.clone(), connection };
         let link = Link { node, remote, direction, dialled, key, wire };
         self.shared.spawn_link(stream.compat(), link);
+    }
+
+    /// Ends a connection to whose node there is a newer one, with a farewell where there is a link.
+    fn give_way(&mut self, connection: ConnectionId) {
+        if self.shared.give_way(LinkKey::Swarm(connection)) {
+            // It closes the connection itself, unless the other side does not read.
+            self.fresh.insert(connection, Instant::now() + FAREWELL_TIME);
+        } else {
+            self.swarm.close_connection(connection);
+        }
     }
 
     /// Gives a bulk stream to a task; there are at most eight of them for each connection.
@@ -272,7 +286,8 @@ impl Driver {
     }
 }
 
-fn failure_of(error: DialError) -> DialFailure {
+/// Why dialling an address has failed, where `wanted` was to be.
+fn failure_of(error: DialError, wanted: Option<NodeId>) -> DialFailure {
     match error {
         // An address that this node listens on is left out of those to be dialled.
         DialError::LocalPeerId { .. } | DialError::NoAddresses => DialFailure::Myself,
@@ -280,9 +295,11 @@ fn failure_of(error: DialError) -> DialFailure {
             Some(found) => DialFailure::WrongNode { found },
             None => DialFailure::Refused(Refusal::NotEd25519),
         },
-        DialError::DialPeerConditionFalse(_) => DialFailure::Connected,
+        DialError::DialPeerConditionFalse(_) => {
+            wanted.map_or(DialFailure::Closed, |node| DialFailure::Connected { node })
+        }
         DialError::Denied { cause } => match cause.downcast::<Refusal>() {
-            Ok(Refusal::Duplicate) => DialFailure::Connected,
+            Ok(Refusal::Duplicate { node }) => DialFailure::Connected { node },
             Ok(refusal) => DialFailure::Refused(refusal),
             Err(_) => DialFailure::Closed,
         },

@@ -167,7 +167,10 @@ pub enum DialFailure {
     Myself,
     /// There is a link with this node already.
     #[error("there is a link with this node already")]
-    Connected,
+    Connected {
+        /// The node that answers, or was to.
+        node: NodeId,
+    },
     /// A node of another network answers.
     #[error("the node is of another network")]
     OtherNetwork,

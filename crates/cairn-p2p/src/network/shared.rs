@@ -331,6 +331,15 @@ impl Shared {
         }
     }
 
+    /// The link of a connection gives way to a newer one with the same node: it is none of the peers any more,
+    /// and says farewell. False, if the connection has no link.
+    pub(crate) fn give_way(&self, key: LinkKey) -> bool {
+        let Some(peer) = self.peer_of(key) else { return false };
+        self.table().peers.remove(&peer.number);
+        peer.outbox.close(Bye::new(ByeCode::Duplicate, "there is a newer connection"));
+        true
+    }
+
     /// Whether a connection's link has been silent for so long that a new one is better.
     pub(crate) fn is_silent(&self, key: LinkKey) -> bool {
         self.peer_of(key).is_some_and(|peer| peer.traffic.silent_ms() >= SILENT_MS)

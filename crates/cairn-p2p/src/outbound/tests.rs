@@ -297,6 +297,27 @@ fn the_anchors_of_the_last_run_are_dialled_first() {
 }
 
 #[test]
+fn a_named_node_that_has_dialled_itself_is_not_dialled_again_while_its_link_lasts() {
+    let mut world = World::new(0);
+    assert!(world.policy.add(named("seed.example.org:1")));
+    // Its link says nothing of the name; a dial finds out who is there.
+    world.link(node(9), Direction::Inbound, None);
+    let due = world.due();
+    assert_eq!(due.len(), 1);
+    world.fail(&due[0], &DialFailure::Connected { node: node(9) });
+    assert_eq!(world.policy.node_at(&due[0].address), Some(node(9)));
+    world.wait(100_000);
+    assert_eq!(world.due(), []);
+    world.links.clear();
+    assert_eq!(world.due(), due, "its link has ended");
+    // Where it has ended in the meantime, it is not dialled in a circle.
+    world.fail(&due[0], &DialFailure::Connected { node: node(9) });
+    assert_eq!(world.due(), []);
+    world.wait(1);
+    assert_eq!(world.due(), due);
+}
+
+#[test]
 fn what_a_failure_says_of_an_address_is_noted() {
     let fail = |why: &DialFailure| {
         let mut world = World::new(1);
@@ -308,7 +329,7 @@ fn what_a_failure_says_of_an_address_is_noted() {
     let theirs = |code| DialFailure::Greeting(LeaveReason::Theirs(Bye::new(code, "")));
     assert_eq!(fail(&DialFailure::Myself), (0, 0));
     assert_eq!(fail(&DialFailure::OtherNetwork), (0, 0));
-    assert_eq!(fail(&DialFailure::Connected), (1, 0));
+    assert_eq!(fail(&DialFailure::Connected { node: node(9) }), (1, 0));
     assert_eq!(fail(&theirs(ByeCode::Full)), (1, 0));
     assert_eq!(fail(&theirs(ByeCode::Protocol)), (1, 1));
     assert_eq!(fail(&refused()), (1, 1));

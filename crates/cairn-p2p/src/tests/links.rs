@@ -122,7 +122,7 @@ async fn a_dial_that_comes_to_nothing_says_why() {
     joined(&mut b_events).await;
     a.dial(address(&b)).unwrap();
     let why = dial_failed(&mut a_events).await;
-    assert!(matches!(why, DialFailure::Connected), "{why}");
+    assert!(matches!(why, DialFailure::Connected { node } if node == b.id()), "{why}");
 }
 
 #[tokio::test]
@@ -148,6 +148,43 @@ async fn nodes_that_dial_each_other_end_with_one_link() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_link_that_gives_way_to_a_newer_one_says_so_and_is_no_peer_any_more() {
+    let (mut small, mut great) = (node(1).await, node(2).await);
+    if small.0.id() > great.0.id() {
+        std::mem::swap(&mut small, &mut great);
+    }
+    let ((small, mut small_events), (great, mut great_events)) = (small, great);
+    small.dial(address(&great)).unwrap();
+    joined(&mut great_events).await;
+    joined(&mut small_events).await;
+    // Nothing says who is there, so that it is dialled; what the greater key has dialled stays.
+    great.dial(small.listening()[0].into()).unwrap();
+    for (network, events) in [(&great, &mut great_events), (&small, &mut small_events)] {
+        // Which of both comes first is chance: the other side may say farewell before this one.
+        let (mut newer, mut code) = (None, None);
+        while newer.is_none() || code.is_none() {
+            match soon(events.next()).await.unwrap() {
+                Event::Joined { peer, .. } => {
+                    let peers: Vec<_> = network.peers().iter().map(|peer| peer.number).collect();
+                    assert_eq!(peers, [peer], "the older one is none of the peers any more");
+                    newer = Some(peer);
+                }
+                Event::Left { reason: LeaveReason::Ours(bye) | LeaveReason::Theirs(bye), .. } => {
+                    code = Some(bye.code);
+                }
+                Event::Left { reason, .. } => panic!("{reason}"),
+                _ => {}
+            }
+        }
+        assert_eq!(code, Some(ByeCode::Duplicate));
+    }
+    // What the smaller key dials now is one too many, and it knows who is there.
+    small.dial(great.listening()[0].into()).unwrap();
+    let why = dial_failed(&mut small_events).await;
+    assert!(matches!(why, DialFailure::Connected { node } if node == great.id()), "{why}");
 }
 
 #[tokio::test]

@@ -236,13 +236,15 @@ impl Links {
 
     /// Keeps no link to a node any more, and ends the one there is; false if none was kept.
     pub fn remove(&self, address: &PeerAddress) -> bool {
+        let node = self.0.dialer.node_at(address);
         let was_kept = self.0.dialer.remove(address);
         if was_kept {
             self.0.orders.remove(address);
             self.save();
         }
         let peers = self.0.network.peers();
-        let meant = peers.iter().filter(|peer| peer.dialled.as_ref() == Some(address));
+        let is_meant = |peer: &&PeerInfo| peer.dialled.as_ref() == Some(address) || Some(peer.node) == node;
+        let meant = peers.iter().filter(is_meant);
         for peer in meant {
             self.0.network.set_trusted(peer.node, false);
             self.send_away(peer.number);

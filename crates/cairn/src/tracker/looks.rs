@@ -133,9 +133,9 @@ impl Looking {
 fn judge(why: &DialFailure) -> Look {
     match why {
         // It is there, and has no room or does not want us.
-        DialFailure::Greeting(LeaveReason::Theirs(_)) | DialFailure::Connected | DialFailure::Closed => {
-            Look::Unclear
-        }
+        DialFailure::Greeting(LeaveReason::Theirs(_))
+        | DialFailure::Connected { .. }
+        | DialFailure::Closed => Look::Unclear,
         // Nothing was tried.
         DialFailure::Refused(_) | DialFailure::Stopped => Look::Unclear,
         DialFailure::Name

@@ -4,7 +4,7 @@ use crate::peer::{Peer, runtime};
 use crate::scene::Scene;
 use crate::support::PATIENCE;
 use crate::wire::{Streams, hello, id, peer_name};
-use cairn_p2p::{AddressRecord, ByeCode, DialFailure, Event, Hello, PeerAddress, Roles};
+use cairn_p2p::{AddressRecord, ByeCode, DialFailure, Event, Hello, NodeId, NodeKey, PeerAddress, Roles};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -64,6 +64,26 @@ fn self_connection() {
     let mirrored = Hello { nonce: theirs.nonce, ..hello(10, identity) };
     streams.send(1, &mirrored.to_frame().to_bytes()).unwrap();
     assert_eq!(streams.farewell(), Some(MYSELF));
+    scene.end();
+}
+
+/// A node that dialled first and is named afterwards, in another way than it names itself.
+#[test]
+fn named_after_it_has_dialled() {
+    let mut scene = Scene::new();
+    let (to, identity) = (scene.node.p2p, scene.genesis.identity().0);
+    let own: NodeId = scene.other.read("/v1/peers")[0]["id"].as_str().unwrap().parse().unwrap();
+    // Its key is the greater one, so that its link is the one that stays.
+    let seed = (50..).find(|seed| NodeKey::from_seed([*seed; 32]).id() > own).unwrap();
+    let runtime = runtime();
+    let peer = runtime.block_on(Peer::join(seed, identity, to));
+    let name = format!("localhost:{}", peer.network.listening()[0].port());
+    scene.node.command("/v1/peers", &json!({ "add": name }));
+    scene.node.wait("/v1/peers/kept", |kept| {
+        kept[0]["connected"] == json!(true) && kept[0]["failures"] == json!(0)
+    });
+    scene.node.command("/v1/peers", &json!({ "remove": name }));
+    scene.goes_on("a node with two names");
     scene.end();
 }
 

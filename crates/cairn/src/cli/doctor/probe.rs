@@ -82,7 +82,7 @@ pub(super) async fn look(
 fn judge(why: &DialFailure) -> Answer {
     match why {
         // It is there, by another of its addresses, or has no room for a stranger.
-        DialFailure::Connected | DialFailure::Greeting(LeaveReason::Theirs(_)) => Answer::There,
+        DialFailure::Connected { .. } | DialFailure::Greeting(LeaveReason::Theirs(_)) => Answer::There,
         DialFailure::WrongNode { .. } | DialFailure::OtherNetwork => Answer::Another(why.to_string()),
         DialFailure::Name
         | DialFailure::Unreachable(_)

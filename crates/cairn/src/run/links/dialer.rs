@@ -3,8 +3,8 @@
 use super::Links;
 use crate::paths::replace_file;
 use cairn_p2p::{
-    AddressBook, AddressRecord, Bye, ByeCode, Clock, DialFailure, Direction, Limits, LinkView, Outbound,
-    PeerAddress, PeerInfo, PeerNumber, Purpose, Roles, choose_victim,
+    AddressBook, AddressRecord, Bye, ByeCode, Clock, DialFailure, Direction, Limits, LinkView, NodeId,
+    Outbound, PeerAddress, PeerInfo, PeerNumber, Purpose, Roles, choose_victim,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -97,7 +97,7 @@ impl Dialer {
             // A link that the other side dialled is as good.
             let is_meant = |peer: &PeerInfo| {
                 peer.dialled.as_ref() == Some(address)
-                    || address.id.is_some_and(|id| id == peer.node)
+                    || table.outbound.node_at(address).is_some_and(|node| node == peer.node)
                     || peer.listen.iter().any(|listen| PeerAddress::of(*listen) == *address)
             };
             Kept {
@@ -125,10 +125,17 @@ impl Dialer {
         let now = self.clock();
         let table = &mut *self.lock();
         table.outbound.failed(address, why, &mut table.book, now);
-        if table.outbound.is_named(address) {
+        if let DialFailure::Connected { .. } = why {
+            table.failures.remove(address);
+        } else if table.outbound.is_named(address) {
             let failed = table.failures.entry(address.clone()).or_default();
             *failed = (failed.0.saturating_add(1), why.to_string());
         }
+    }
+
+    /// Who is at an address that was named, as far as that is known.
+    pub(super) fn node_at(&self, address: &PeerAddress) -> Option<NodeId> {
+        self.lock().outbound.node_at(address)
     }
 
     /// A peer at `source` knows these addresses. It is hearsay, and the book takes it as that.

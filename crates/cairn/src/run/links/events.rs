@@ -12,7 +12,8 @@ use cairn_node::PeerKey;
 use cairn_node::peers::{PeerInfo, PeerInput, Received, receive};
 use cairn_node::wire::{Message, Tag};
 use cairn_p2p::{
-    Credit, Direction, Event, Events, Frame, NodeId, Offence, PeerNumber, Purpose, Reach, Reachability, Roles,
+    Credit, DialFailure, Direction, Event, Events, Frame, NodeId, Offence, PeerNumber, Purpose, Reach,
+    Reachability, Roles,
 };
 use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError};
@@ -37,7 +38,10 @@ impl Links {
             Event::Left { peer, node, reason } => {
                 tracing::info!(%peer, %node, %reason, "peer left");
                 self.0.trackers.note_left(peer, &reason);
-                self.publish(node, false);
+                // One link may have given way to another.
+                if !self.0.network.peers().iter().any(|other| other.node == node) {
+                    self.publish(node, false);
+                }
                 self.clients().remove(&peer);
                 self.checkers().forget(PeerKey(peer.0));
                 answers::forget_questions(self, peer);
@@ -76,6 +80,12 @@ impl Links {
             Event::DialFailed { address, why } => {
                 tracing::debug!(peer = %address, %why, "could not connect");
                 self.0.dialer.note_failed(&address, &why);
+                if let DialFailure::Connected { .. } = why
+                    && let Some(node) = self.0.dialer.node_at(&address)
+                {
+                    // It was named, though it was the first to dial.
+                    self.0.network.set_trusted(node, true);
+                }
                 self.0.trackers.note_failed(&address, &why);
             }
             Event::Nearby { found, gone } => self.0.dialer.note_nearby(&found, &gone),
