@@ -138,6 +138,8 @@ struct Peer {
     jobs: usize,
     /// How many jobs in a row it did not end.
     failures: u32,
+    /// When it failed last.
+    failed_at: Option<Timestamp>,
     /// Until when it is asked only for what nobody else is there to send.
     rests_until: Timestamp,
 }
@@ -266,6 +268,7 @@ impl Sync {
             lacks: Recent::new(BLOCKS_OF_PEER_MAX),
             jobs: 0,
             failures: 0,
+            failed_at: None,
             rests_until: Timestamp(0),
         };
         self.peers.insert(peer, state);
@@ -708,11 +711,14 @@ impl Sync {
         for ask in late {
             let Some(job) = self.jobs.get(&ask) else { continue };
             let peer = job.peer;
-            if let Some(state) = self.peers.get_mut(&peer) {
+            if let Some(state) = self.peers.get_mut(&peer)
+                // What was asked for beside what failed already fails with it: one silence is one failure.
+                && state.failed_at.is_none_or(|at| job.since >= at)
+            {
                 state.give_up(&job.left, now);
+                let offence = if job.has_begun { Offence::Stalled } else { Offence::NoAnswer };
+                actions.push(Action::Strike(peer, offence));
             }
-            let offence = if job.has_begun { Offence::Stalled } else { Offence::NoAnswer };
-            actions.push(Action::Strike(peer, offence));
             actions.push(Action::Cancel(peer, ask));
             self.end_job(ask);
         }
@@ -920,6 +926,7 @@ impl Peer {
     /// It did not do what it was asked for: it rests, the longer the more often in a row.
     fn fail(&mut self, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
+        self.failed_at = Some(now);
         self.rests_until = now.saturating_add_ms(self.begin_time_ms());
     }
 

@@ -39,6 +39,7 @@ use cairn_core::block::CheckedBlock;
 use cairn_core::consensus::Consensus;
 use cairn_core::genesis::{Genesis, Placeholder};
 use cairn_core::hash::{BlockId, TransactionId};
+use cairn_core::numbers::Timestamp;
 use cairn_core::target::Work;
 use cairn_core::transaction::Transaction;
 use cairn_node::chain::{BlockRefusal, Imported};
@@ -188,8 +189,9 @@ enum Command {
     Mine { blocks: u32, reply: oneshot::Sender<Result<Vec<BlockId>, MineRefusal>> },
     /// A block came.
     Block { block: Box<CheckedBlock>, reply: oneshot::Sender<Result<Imported, BlockRefusal>> },
-    /// Something came from a peer. The credit lets it go on when this is handled.
-    Peer { peer: PeerKey, input: Box<PeerInput>, credit: Option<Box<Credit>> },
+    /// Something came from a peer at a time: what it has to do in time is judged by that, and not by how long it
+    /// waited here. The credit lets it go on when this is handled.
+    Peer { at: Timestamp, peer: PeerKey, input: Box<PeerInput>, credit: Option<Box<Credit>> },
     /// Somebody wants to look at the node.
     Ask(Ask),
     /// The end.

@@ -255,3 +255,20 @@ fn whoever_only_claims_is_asked_after_those_who_have_given_something() {
     let (actions, _) = ahead.plan();
     assert_eq!(asks(&actions).first().map(|(peer, ..)| *peer), Some(honest));
 }
+
+#[test]
+fn one_silence_is_one_failure_and_a_peer_that_wakes_up_is_asked_on() {
+    let mut ahead = Ahead::new(1, 30_000, 1024 * 1024);
+    let (actions, _) = ahead.plan();
+    assert_eq!(asks(&actions).len(), JOBS_OF_PEER_MAX);
+    // It is the only peer, and says nothing for some seconds.
+    let mut struck = 0;
+    for _ in 0..12 {
+        let actions = ahead.wait_ms(500);
+        struck += actions.iter().filter(|it| matches!(it, Action::Strike(..))).count();
+        assert!(!actions.iter().any(|it| matches!(it, Action::Drop(_))), "its headers stay known");
+    }
+    assert_eq!(struck, 2, "after 2 seconds, and after 4 more");
+    let asked = ahead.sync.jobs.len();
+    assert!(asked > 0, "it is asked again");
+}

@@ -6,10 +6,12 @@
 
 use super::links::Links;
 use super::turns::Turns;
+use super::worker::now;
 use super::{Command, Judgement, NoAnswer, Submission};
 use cairn_core::block::{self, SealedHeader, decode_block};
 use cairn_core::consensus::Consensus;
 use cairn_core::hash::LeafHash;
+use cairn_core::numbers::Timestamp;
 use cairn_core::signature::{Batching, KeyCache};
 use cairn_core::transaction::{
     CheckedTransaction, IdentifiedTransaction, Transaction, TransactionError, check_each,
@@ -55,6 +57,8 @@ pub(super) struct OfPeer {
 /// A block that a peer has sent. There are no more of them than there is credit.
 #[derive(Debug)]
 pub(super) struct Body {
+    /// When it came.
+    pub(super) at: Timestamp,
     pub(super) peer: PeerKey,
     pub(super) ask: AskId,
     pub(super) request: RequestNumber,
@@ -66,6 +70,8 @@ pub(super) struct Body {
 /// Headers that a peer has sent. There are no more of them than there is credit.
 #[derive(Debug)]
 pub(super) struct Headers {
+    /// When they came.
+    pub(super) at: Timestamp,
     pub(super) headers: Vec<SealedHeader>,
     pub(super) credit: Credit,
     pub(super) links: Links,
@@ -196,10 +202,11 @@ impl Checkers {
                     sent
                 }
                 Work::Body(body) => {
-                    let Body { peer, ask, request, bytes, credit, links } = *body;
+                    let Body { at, peer, ask, request, bytes, credit, links } = *body;
                     let block = check_body(&bytes, consensus, &self.keys).map(Box::new);
                     let input = Box::new(PeerInput::Body { ask, block });
-                    let sent = commands.send(Command::Peer { peer, input, credit: Some(Box::new(credit)) });
+                    let sent =
+                        commands.send(Command::Peer { at, peer, input, credit: Some(Box::new(credit)) });
                     links.note_checked(request);
                     sent
                 }
@@ -306,7 +313,7 @@ fn check_of_peer(work: OfPeer, consensus: &Consensus, keys: &KeyCache) -> Comman
     let batching = Batching::from_seed(draw_seed()).with_keys(keys);
     let verdicts = Some(check_each_identified(transactions, consensus.rules(), batching));
     let input = Box::new(PeerInput::Judged { purpose, leaves, verdicts });
-    Command::Peer { peer, input, credit: None }
+    Command::Peer { at: now(), peer, input, credit: None }
 }
 
 /// Checks headers that a peer has sent, and hands them in or has the peer answer for them.
@@ -316,14 +323,14 @@ fn judge_headers(
     consensus: &Consensus,
     commands: &SyncSender<Command>,
 ) -> Result<(), SendError<Command>> {
-    let Headers { headers, credit, links } = work;
+    let Headers { at, headers, credit, links } = work;
     match check_headers(headers, consensus) {
         Ok(headers) => {
             if let Some(last) = headers.last() {
                 links.network().note_height(PeerNumber(peer.0), last.header().height.0);
             }
             let input = Box::new(PeerInput::Headers(headers));
-            commands.send(Command::Peer { peer, input, credit: Some(Box::new(credit)) })
+            commands.send(Command::Peer { at, peer, input, credit: Some(Box::new(credit)) })
         }
         Err(error) => {
             tracing::debug!(peer = peer.0, %error, "header refused");

@@ -27,6 +27,7 @@ pub(crate) use orders::read_added;
 pub use orders::{Who, WhoError};
 
 use super::checkers::{Body, Checkers, OfPeer};
+use super::worker::now;
 use super::{Command, NodeHandle};
 use answers::{ANSWERS_MAX, Questions};
 use cairn_core::hash::LeafHash;
@@ -286,7 +287,7 @@ impl Links {
 
     /// Bans for so many seconds, and ends the links that this is against. It outlives the program.
     pub fn ban(&self, who: Who, seconds: u64) {
-        let until_ms = super::worker::now().0.saturating_add(seconds.saturating_mul(1_000));
+        let until_ms = now().0.saturating_add(seconds.saturating_mul(1_000));
         self.0.network.ban(Ban { who: who.0, until_ms });
         self.save();
     }
@@ -387,7 +388,7 @@ impl Links {
     /// Hands something in that holds no credit. Where the node is too busy it is lost, and time runs out
     /// for what waited for it.
     fn hand_in(&self, peer: PeerKey, input: PeerInput) {
-        let _ = self.0.node.command(Command::Peer { peer, input: Box::new(input), credit: None });
+        let _ = self.0.node.command(Command::Peer { at: now(), peer, input: Box::new(input), credit: None });
     }
 
     /// A block of an answer was checked.
@@ -426,7 +427,8 @@ impl Links {
         running.checking += 1;
         let (peer, ask) = (running.peer, running.ask);
         drop(requests);
-        self.checkers().check_body(Body { peer, ask, request, bytes, credit, links: self.clone() });
+        let links = self.clone();
+        self.checkers().check_body(Body { at: now(), peer, ask, request, bytes, credit, links });
     }
 
     fn requests(&self) -> MutexGuard<'_, Requests> {

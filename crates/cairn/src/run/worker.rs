@@ -72,6 +72,8 @@ pub(super) struct Worker {
     room: Room,
     waiting: BTreeMap<RequestId, Waiting>,
     next_request: u64,
+    /// The time of the newest input.
+    fed_at: Timestamp,
     asks: Vec<Ask>,
     stopped: bool,
 }
@@ -106,6 +108,7 @@ impl Worker {
             room,
             waiting: BTreeMap::new(),
             next_request: 0,
+            fed_at: Timestamp(0),
             asks: Vec::new(),
             stopped: false,
         }
@@ -174,8 +177,8 @@ impl Worker {
                 let request = self.expect(Waiting::Block(reply));
                 self.feed(Input::Block { request: Some(request), block: *block })
             }
-            Command::Peer { peer, input, credit } => {
-                self.feed(Input::Peer { peer, input: *input })?;
+            Command::Peer { at, peer, input, credit } => {
+                self.feed_at(at, Input::Peer { peer, input: *input })?;
                 drop(credit);
                 Ok(())
             }
@@ -203,7 +206,15 @@ impl Worker {
     }
 
     fn feed(&mut self, input: Input) -> Result<(), cairn_core::store::StoreError> {
-        self.node.handle(now(), input, &mut self.ledger)
+        self.fed_at = now();
+        self.node.handle(self.fed_at, input, &mut self.ledger)
+    }
+
+    /// Takes an input as of the time when it came. The node's clock does not go back because of that, only
+    /// where that of the machine does.
+    fn feed_at(&mut self, at: Timestamp, input: Input) -> Result<(), cairn_core::store::StoreError> {
+        self.fed_at = if self.fed_at > now() { at } else { at.max(self.fed_at) };
+        self.node.handle(self.fed_at, input, &mut self.ledger)
     }
 
     fn expect(&mut self, waiting: Waiting) -> RequestId {

@@ -5,6 +5,7 @@ use super::{Links, Who, answers};
 use crate::api::views::EventView;
 use crate::events::News;
 use crate::run::checkers::Headers;
+use crate::run::worker::now;
 use crate::run::{Command, NoAnswer};
 use cairn_core::numbers::Height;
 use cairn_core::target::Work;
@@ -188,7 +189,7 @@ impl Links {
         match receive(message) {
             Received::Input(input) => self.hand(peer, input, Some(credit)).await,
             Received::Headers(headers) => {
-                let work = Headers { headers, credit, links: self.clone() };
+                let work = Headers { at: now(), headers, credit, links: self.clone() };
                 self.checkers().check_headers(PeerKey(peer.0), work);
             }
             Received::Question(question) => {
@@ -200,8 +201,12 @@ impl Links {
 
     /// Hands something to the node, waiting while it is busy: then all peers wait with it.
     pub(super) async fn hand(&self, peer: PeerNumber, input: PeerInput, credit: Option<Credit>) {
-        let mut command =
-            Command::Peer { peer: PeerKey(peer.0), input: Box::new(input), credit: credit.map(Box::new) };
+        let mut command = Command::Peer {
+            at: now(),
+            peer: PeerKey(peer.0),
+            input: Box::new(input),
+            credit: credit.map(Box::new),
+        };
         loop {
             match self.0.node.give(command) {
                 Ok(()) | Err((_, NoAnswer::Stopping)) => return,
