@@ -51,6 +51,11 @@ pub const PROGRESS_TIME_MS: u64 = 5_000;
 /// How long a job may hold the block that all others wait for, while a peer has nothing to do, in
 /// milliseconds.
 pub const HOLE_TIME_MS: u64 = 5_000;
+/// How fast a line is taken to be at least, in bytes a millisecond, where many peers send at the same time; and how
+/// much longer than others a large block may take at most, in milliseconds.
+pub const LINE_BYTES_A_MS: u64 = 128;
+/// See [`LINE_BYTES_A_MS`].
+pub const LINE_TIME_MAX_MS: u64 = 10_000;
 /// After so many failures in a row, what a peer did not send counts as what it does not have.
 pub const FAILURES_MAX: u32 = 3;
 /// How long a peer has to send a block in short, or what is missing of it, in milliseconds.
@@ -502,7 +507,8 @@ impl Sync {
         };
         job.left.remove(at);
         job.has_begun = true;
-        job.until = now.saturating_add_ms(PROGRESS_TIME_MS);
+        let next = job.left.first().and_then(|next| self.on_the_way.get(next)).copied();
+        job.until = now.saturating_add_ms(PROGRESS_TIME_MS + line_time_ms(next.unwrap_or_default()));
         let is_whole = job.left.is_empty();
         let bytes = self.on_the_way.remove(&id).unwrap_or_default();
         self.ahead_bytes -= bytes;
@@ -855,7 +861,9 @@ impl Sync {
         state.jobs += 1;
         let ask = AskId(self.next_ask);
         self.next_ask += 1;
-        let until = now.saturating_add_ms(state.begin_time_ms());
+        let first = job.first().and_then(|first| self.on_the_way.get(first)).copied();
+        let line_ms = line_time_ms(first.unwrap_or_default());
+        let until = now.saturating_add_ms(state.begin_time_ms().saturating_add(line_ms));
         self.jobs.insert(ask, Job { peer, left: job.clone(), has_begun: false, since: now, until });
         actions.push(Action::Ask(peer, ask, job));
     }
@@ -943,6 +951,11 @@ impl Peer {
             self.lacks.insert(*id);
         }
     }
+}
+
+/// How much longer a block of so many bytes may take, so that a slow line is no silence.
+fn line_time_ms(bytes: u64) -> u64 {
+    (bytes / LINE_BYTES_A_MS).min(LINE_TIME_MAX_MS)
 }
 
 /// What a block that waits counts.

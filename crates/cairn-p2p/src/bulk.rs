@@ -8,6 +8,7 @@ use crate::message::{self, BulkEnd, EndCode, MessageError};
 use crate::network::{Event, Peer, RequestNumber, Shared};
 use crate::score::Offence;
 use crate::session::{FrameReader, FrameWriter, Inbox, ReadError};
+use crate::streams::Slot;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
@@ -62,6 +63,8 @@ impl From<ReadError> for BulkError {
 #[derive(Debug)]
 pub struct AnswerStream {
     parts: mpsc::Sender<Part>,
+    /// The place of the stream among those of its peer: it is not free while the owner still works for it.
+    _place: Option<Arc<Slot>>,
 }
 
 #[derive(Debug)]
@@ -195,7 +198,12 @@ fn break_rule(peer: &Peer, shared: &Shared, error: &FrameError) {
 }
 
 /// Reads a question and writes what the owner answers.
-pub(crate) async fn answer<S: AsyncRead + AsyncWrite>(stream: S, peer: Arc<Peer>, shared: Arc<Shared>) {
+pub(crate) async fn answer<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    peer: Arc<Peer>,
+    shared: Arc<Shared>,
+    place: Option<Arc<Slot>>,
+) {
     let (read, write) = split(stream);
     let mut reader = FrameReader::new(read, StreamKind::Bulk, shared.deadlines.stall);
     let mut writer = FrameWriter::new(write, shared.deadlines.stall);
@@ -228,7 +236,11 @@ pub(crate) async fn answer<S: AsyncRead + AsyncWrite>(stream: S, peer: Arc<Peer>
     let (parts, mut answer) = mpsc::channel(1);
     let answering = async {
         shared
-            .tell(Event::Asked { peer: peer.number, frame: question, answer: AnswerStream { parts } })
+            .tell(Event::Asked {
+                peer: peer.number,
+                frame: question,
+                answer: AnswerStream { parts, _place: place },
+            })
             .await;
         loop {
             match answer.recv().await {

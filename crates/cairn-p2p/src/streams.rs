@@ -8,7 +8,7 @@
 mod handler;
 
 pub use handler::BULK_MAX;
-pub(crate) use handler::{BulkStream, Handler, Order};
+pub(crate) use handler::{BulkStream, Handler, Order, Slot};
 
 use crate::address::from_multiaddr;
 use crate::key::NodeId;

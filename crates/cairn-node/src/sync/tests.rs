@@ -258,12 +258,12 @@ fn whoever_only_claims_is_asked_after_those_who_have_given_something() {
 
 #[test]
 fn one_silence_is_one_failure_and_a_peer_that_wakes_up_is_asked_on() {
-    let mut ahead = Ahead::new(1, 30_000, 1024 * 1024);
+    let mut ahead = Ahead::new(1, 30_000, 1);
     let (actions, _) = ahead.plan();
     assert_eq!(asks(&actions).len(), JOBS_OF_PEER_MAX);
     // It is the only peer, and says nothing for some seconds.
     let mut struck = 0;
-    for _ in 0..12 {
+    for _ in 0..14 {
         let actions = ahead.wait_ms(500);
         struck += actions.iter().filter(|it| matches!(it, Action::Strike(..))).count();
         assert!(!actions.iter().any(|it| matches!(it, Action::Drop(_))), "its headers stay known");
@@ -271,4 +271,14 @@ fn one_silence_is_one_failure_and_a_peer_that_wakes_up_is_asked_on() {
     assert_eq!(struck, 2, "after 2 seconds, and after 4 more");
     let asked = ahead.sync.jobs.len();
     assert!(asked > 0, "it is asked again");
+}
+
+#[test]
+fn a_large_block_has_the_time_that_a_slow_line_takes() {
+    let mut ahead = Ahead::new(8, 30_000, 1024 * 1024);
+    assert_eq!(asks(&ahead.plan().0).len(), 8 * JOBS_OF_PEER_MAX);
+    // Sixteen blocks come side by side at 20 megabits a second.
+    let struck = |actions: &[Action]| actions.iter().any(|it| matches!(it, Action::Strike(..)));
+    assert!(!struck(&ahead.wait_ms(7_000)));
+    assert!(struck(&ahead.wait_ms(4_000)), "that much would come in ten seconds");
 }

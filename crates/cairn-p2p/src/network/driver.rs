@@ -245,10 +245,11 @@ impl Driver {
         let shared = Arc::clone(&self.shared);
         self.shared.runtime.spawn(async move {
             let BulkStream { stream, is_refused, slot } = bulk;
+            let slot = Arc::new(slot);
             if is_refused {
                 bulk::refuse(stream.compat(), shared).await;
             } else if let Some(peer) = shared.wait_for_link(LinkKey::Swarm(connection)).await {
-                bulk::answer(stream.compat(), peer, shared).await;
+                bulk::answer(stream.compat(), peer, shared, Some(Arc::clone(&slot))).await;
             }
             drop(slot);
         });

@@ -56,7 +56,7 @@ impl Wire {
                 let peer = other.wait_for_link(key).await?;
                 let (here, there) = duplex(MEMORY_BYTES);
                 let runtime = other.runtime.clone();
-                runtime.spawn(bulk::answer(there, peer, other));
+                runtime.spawn(bulk::answer(there, peer, other, None));
                 Some(Box::pin(here))
             }
         }
