@@ -96,6 +96,29 @@ pub enum Refusal {
     NotTcp,
 }
 
+/// The connection that gives way to one more from `ip`: the neighbourhood with the most of them, the newcomer
+/// counted, loses its oldest. So whoever has few addresses competes with nobody but himself, however fast he
+/// dials again.
+fn oldest_of_crowd<'a>(
+    ip: IpAddr,
+    rivals: impl Iterator<Item = (&'a ConnectionId, &'a Entry)>,
+) -> Option<ConnectionId> {
+    let own = AddressGroup::of(ip);
+    let mut crowds: BTreeMap<AddressGroup, (usize, ConnectionId)> = BTreeMap::new();
+    for (id, entry) in rivals {
+        let Some(remote) = entry.remote.map(|it| it.ip()) else { continue };
+        let (count, oldest) = crowds.entry(AddressGroup::of(remote)).or_insert((0, *id));
+        *count += 1;
+        // Their numbers go up as they come.
+        *oldest = (*oldest).min(*id);
+    }
+    let crowd = crowds.into_iter().max_by_key(|(group, (count, oldest))| {
+        let is_own = *group == own;
+        (count + usize::from(is_own), is_own, Reverse(*oldest))
+    });
+    crowd.map(|(_, (_, oldest))| oldest)
+}
+
 /// One connection.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -113,11 +136,26 @@ pub(crate) struct Gate {
     own: NodeId,
     /// Iterated only to count and for the oldest, so its order does not matter.
     entries: HashMap<ConnectionId, Entry>,
+    greeted: Greeted,
+}
+
+/// Says whether a connection has a link: its two sides have greeted.
+struct Greeted(Box<dyn Fn(ConnectionId) -> bool + Send>);
+
+impl std::fmt::Debug for Greeted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Greeted")
+    }
 }
 
 impl Gate {
-    pub(crate) fn new(limits: Limits, own: NodeId) -> Self {
-        Self { limits, own, entries: HashMap::new() }
+    /// Counts nothing yet; `is_greeted` says whether a connection has a link.
+    pub(crate) fn new(
+        limits: Limits,
+        own: NodeId,
+        is_greeted: impl Fn(ConnectionId) -> bool + Send + 'static,
+    ) -> Self {
+        Self { limits, own, entries: HashMap::new(), greeted: Greeted(Box::new(is_greeted)) }
     }
 
     /// Somebody connects: counted, or refused before a byte is read. Where too many are being set up, it
@@ -135,7 +173,9 @@ impl Gate {
         let limits = self.limits;
         let inbound = || self.entries.values().filter(|it| !it.dialler);
         let below = |count: usize, max: usize| count < max;
-        if !below(inbound().filter(|it| it.node.is_some()).count(), limits.inbound_max) {
+        let established = inbound().filter(|it| it.node.is_some()).count();
+        // Who has not greeted yet gives way, once the newcomer has shown who it is.
+        if !below(established, limits.inbound_max) && self.ungreeted(remote.ip()).is_none() {
             return Err(Refusal::Full { max: limits.inbound_max });
         }
         if !self.is_apart(remote.ip()) {
@@ -158,34 +198,26 @@ impl Gate {
         Ok(gives_way)
     }
 
-    /// Frees a place for one more connection from `ip` that is to be set up, if none is free: the
-    /// neighbourhood with the most of them, the newcomer counted, loses its oldest. So whoever has few
-    /// addresses competes with nobody but himself, however fast he dials again.
+    /// Frees a place for one more connection from `ip` that is to be set up, if none is free.
     fn make_room(&mut self, ip: IpAddr) -> Option<ConnectionId> {
-        let (own, is_apart) = (AddressGroup::of(ip), self.is_apart(ip));
-        let mut crowds: BTreeMap<AddressGroup, (usize, ConnectionId)> = BTreeMap::new();
-        let mut pending = 0;
-        for (id, entry) in self.entries.iter().filter(|(_, it)| !it.dialler && it.node.is_none()) {
-            let Some(remote) = entry.remote.map(|it| it.ip()) else { continue };
-            if self.is_apart(remote) == is_apart {
-                pending += 1;
-                let (count, oldest) = crowds.entry(AddressGroup::of(remote)).or_insert((0, *id));
-                *count += 1;
-                // Their numbers go up as they come.
-                *oldest = (*oldest).min(*id);
-            }
-        }
-        if pending < self.limits.inbound_pending_max {
+        let is_apart = self.is_apart(ip);
+        let pending = self.entries.iter().filter(|(_, it)| !it.dialler && it.node.is_none());
+        let rivals: Vec<_> = pending
+            .filter(|(_, it)| it.remote.is_some_and(|remote| self.is_apart(remote.ip()) == is_apart))
+            .collect();
+        if rivals.len() < self.limits.inbound_pending_max {
             return None;
         }
-        let crowd = crowds.into_iter().max_by_key(|(group, (count, oldest))| {
-            let is_own = *group == own;
-            (count + usize::from(is_own), is_own, Reverse(*oldest))
-        });
-        let (_, (_, oldest)) = crowd?;
+        let oldest = oldest_of_crowd(ip, rivals.into_iter())?;
         // It is ending; it must not count any more.
         self.entries.remove(&oldest);
         Some(oldest)
+    }
+
+    /// A connection of others that is established and has not greeted, and whose place one from `ip` may take.
+    fn ungreeted(&self, ip: IpAddr) -> Option<ConnectionId> {
+        let established = self.entries.iter().filter(|(_, it)| !it.dialler && it.node.is_some());
+        oldest_of_crowd(ip, established.filter(|(id, _)| !(self.greeted.0)(**id)))
     }
 
     /// Whether an address is of this machine and has places of its own.
@@ -229,7 +261,7 @@ impl Gate {
             return Err(Refusal::BannedAddress);
         }
         let older = self.entries.iter().find(|(_, it)| it.node == Some(node)).map(|(id, it)| (*id, *it));
-        let instead = match older {
+        let mut instead = match older {
             Some((id, older)) if self.newer_stays(node, entry, older) || is_silent(id) => Some(id),
             Some(_) => return Err(Refusal::Duplicate { node }),
             None => None,
@@ -239,7 +271,8 @@ impl Gate {
                 self.entries.values().filter(|it| it.dialler == entry.dialler && it.node.is_some()).count();
             let max = if entry.dialler { self.limits.outbound_max } else { self.limits.inbound_max };
             if established >= max {
-                return Err(Refusal::Full { max });
+                let silent = if entry.dialler { None } else { self.ungreeted(remote.ip()) };
+                instead = Some(silent.ok_or(Refusal::Full { max })?);
             }
         }
         if let Some(older) = instead {
@@ -298,7 +331,7 @@ mod tests {
     }
 
     fn gate() -> Gate {
-        Gate::new(Limits::default(), node(0))
+        Gate::new(Limits::default(), node(0), |_| true)
     }
 
     #[test]
@@ -321,6 +354,30 @@ mod tests {
     }
 
     #[test]
+    fn who_does_not_greet_gives_way_where_all_places_are_taken() {
+        let bans = Book::default();
+        // Those with great numbers have greeted.
+        let mut gate = Gate::new(Limits::default(), node(0), |id| id >= ConnectionId::new_unchecked(1_000));
+        let mut take = |number: usize, text: &str| {
+            gate.accept(id(number), at(text), &bans, 0)?;
+            let key = NodeKey::from_seed(std::array::from_fn(|at| {
+                u8::try_from(number >> (8 * (at % 2)) & 0xff).unwrap()
+            }));
+            gate.establish(id(number), key.id(), at(text), &bans, 0, |_| false)
+        };
+        // Sixty greeted links, and four from one neighbourhood that say nothing.
+        for number in 0..60 {
+            take(1_000 + number, &format!("10.{}.{}.1:1", number / 6, number)).unwrap();
+        }
+        for number in 1..=4 {
+            take(number, &format!("198.51.100.{number}:1")).unwrap();
+        }
+        assert_eq!(take(5, "192.0.2.1:1"), Ok(Some(id(1))), "the oldest of those that say nothing");
+        // It has not greeted either, but its neighbourhood is not the one with the most.
+        assert_eq!(take(6, "203.0.113.1:1"), Ok(Some(id(2))));
+    }
+
+    #[test]
     fn loopback_is_bounded_only_where_it_is_said() {
         let bans = Book::default();
         let mut free = gate();
@@ -328,7 +385,7 @@ mod tests {
             free.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
         }
         let limits = Limits { loopback_is_one_host: true, ..Limits::default() };
-        let mut bound = Gate::new(limits, node(0));
+        let mut bound = Gate::new(limits, node(0), |_| true);
         for number in 0..3 {
             bound.accept(id(number), at("127.0.0.1:1"), &bans, 0).unwrap();
         }
@@ -406,7 +463,7 @@ mod tests {
         // Connection 0 is dialled by the smaller node, 1 by the greater, and they come in any order.
         for (small_sees, great_sees) in [([0, 1], [0, 1]), ([0, 1], [1, 0]), ([1, 0], [0, 1])] {
             let kept = |own: NodeId, other: NodeId, sees: [usize; 2]| {
-                let mut gate = Gate::new(Limits::default(), own);
+                let mut gate = Gate::new(Limits::default(), own, |_| true);
                 let mut kept = Vec::new();
                 for number in sees {
                     if (number == 0) == (own == small) {

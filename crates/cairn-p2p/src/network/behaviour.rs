@@ -1,5 +1,6 @@
 //! What the swarm is made of: the streams, and beside them what a feature adds.
 
+use super::LinkKey;
 use super::settings::Settings;
 use super::shared::Shared;
 use crate::limits::Gate;
@@ -40,7 +41,9 @@ impl super::driver::Driver {
 
 /// What a network with these settings is made of.
 pub(super) fn build(settings: &Settings, set_ups: SetUps, shared: &Arc<Shared>) -> Behaviour {
-    let gate = Gate::new(settings.limits, shared.id);
+    let links = Arc::clone(shared);
+    let is_greeted = move |connection| links.is_linked(LinkKey::Swarm(connection));
+    let gate = Gate::new(settings.limits, shared.id, is_greeted);
     let streams = Streams::new(&settings.identity, gate, set_ups, Arc::clone(shared));
     #[cfg(feature = "autonat")]
     let streams = Behaviour {

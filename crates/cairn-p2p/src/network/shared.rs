@@ -340,6 +340,11 @@ impl Shared {
         true
     }
 
+    /// Whether the two sides of a connection have greeted.
+    pub(crate) fn is_linked(&self, key: LinkKey) -> bool {
+        self.peer_of(key).is_some()
+    }
+
     /// Whether a connection's link has been silent for so long that a new one is better.
     pub(crate) fn is_silent(&self, key: LinkKey) -> bool {
         self.peer_of(key).is_some_and(|peer| peer.traffic.silent_ms() >= SILENT_MS)
