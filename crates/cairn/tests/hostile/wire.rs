@@ -348,9 +348,9 @@ pub(crate) fn code(body: &[u8]) -> u16 {
     }
 }
 
-/// As much as a stream may be sent at once.
+/// Almost as much as a stream may be sent at once: a greeting and a head are sent before it.
 pub(crate) fn window() -> Vec<u8> {
-    vec![0; usize::try_from(WINDOW_BYTES).unwrap()]
+    vec![0; usize::try_from(WINDOW_BYTES).unwrap() - 4096]
 }
 
 /// TLS with a certificate that names the node of a number.
