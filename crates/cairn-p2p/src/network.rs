@@ -342,6 +342,13 @@ impl Network {
         self.shared.peer(peer).map(|peer| self.shared.info(&peer))
     }
 
+    /// Whoever answers at an address that this node dials is trusted from the greeting on, as with
+    /// [`set_trusted`](Self::set_trusted); or is so no longer, once its link ends. For the few addresses that
+    /// an operator names.
+    pub fn set_trusted_address(&self, address: &PeerAddress, is_trusted: bool) {
+        self.shared.set_trusted_address(address, is_trusted);
+    }
+
     /// Whether a node is never banned for what it does: one that the owner has configured.
     pub fn set_trusted(&self, node: NodeId, is_trusted: bool) {
         self.shared.set_trusted(node, is_trusted);

@@ -4,6 +4,7 @@ use super::event::{DialFailure, Event, LeaveReason, PeerInfo, PeerNumber};
 use super::peer::{Link, Peer};
 use super::settings::{Deadlines, Settings};
 use super::wire::LinkKey;
+use crate::address::PeerAddress;
 #[cfg(feature = "autonat")]
 use crate::autonat::{Probes, Verdict};
 use crate::frame::Tags;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     book: Mutex<Book>,
     trusted: Mutex<BTreeSet<NodeId>>,
+    /// Whoever answers at one of these addresses is trusted.
+    trusted_addresses: Mutex<BTreeSet<PeerAddress>>,
     #[cfg(feature = "autonat")]
     probes: Mutex<Probes>,
     #[cfg(feature = "autonat")]
@@ -95,6 +98,7 @@ impl Shared {
             state: Mutex::default(),
             book: Mutex::new(book),
             trusted: Mutex::new(settings.trusted.clone()),
+            trusted_addresses: Mutex::default(),
             #[cfg(feature = "autonat")]
             probes: Mutex::default(),
             #[cfg(feature = "autonat")]
@@ -160,6 +164,15 @@ impl Shared {
 
     pub(crate) fn is_trusted(&self, node: NodeId) -> bool {
         self.trusted.lock().unwrap_or_else(PoisonError::into_inner).contains(&node)
+    }
+
+    pub(crate) fn set_trusted_address(&self, address: &PeerAddress, is_trusted: bool) {
+        let mut trusted = self.trusted_addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_trusted {
+            trusted.insert(address.clone());
+        } else {
+            trusted.remove(address);
+        }
     }
 
     pub(crate) fn set_trusted(&self, node: NodeId, is_trusted: bool) {
@@ -245,6 +258,12 @@ impl Shared {
     /// Both sides have greeted: the link gets its number.
     pub(crate) fn admit(&self, link: &Link, hello: Hello) -> Result<Arc<Peer>, Bye> {
         let peer = Arc::new(Peer::new(PeerNumber(self.number()), link, hello, self.now_ms()));
+        // Before anything is read of it.
+        if let Some(address) = &link.dialled
+            && self.trusted_addresses.lock().unwrap_or_else(PoisonError::into_inner).contains(address)
+        {
+            self.set_trusted(link.node, true);
+        }
         let mut table = self.table();
         table.greeting.remove(&link.key);
         if table.is_closed {

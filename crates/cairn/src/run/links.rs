@@ -239,6 +239,7 @@ impl Links {
     pub fn remove(&self, address: &PeerAddress) -> bool {
         let node = self.0.dialer.node_at(address);
         let was_kept = self.0.dialer.remove(address);
+        self.0.network.set_trusted_address(address, false);
         if was_kept {
             self.0.orders.remove(address);
             self.save();

@@ -236,6 +236,10 @@ impl Links {
             (due, if is_stale { None } else { table.outbound.surplus(links) })
         };
         for dial in due {
+            // Whom the operator has named is not banned for what it does, from the first frame on.
+            if dial.purpose == Purpose::Named {
+                self.0.network.set_trusted_address(&dial.address, true);
+            }
             if self.0.network.dial(dial.address.clone()).is_err() {
                 self.0.dialer.lock().outbound.put_back(&dial.address);
             }

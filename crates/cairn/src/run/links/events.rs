@@ -114,9 +114,7 @@ impl Links {
         );
         match self.0.dialer.note_joined(info) {
             Some(Purpose::Feeler) => return self.end_link(peer, "only to see whether a node is there"),
-            // Whom the operator has named is not banned for what it does.
-            Some(Purpose::Named) => self.0.network.set_trusted(info.node, true),
-            Some(Purpose::Sought) | None => {}
+            Some(Purpose::Named | Purpose::Sought) | None => {}
         }
         if let Some(address) = &info.dialled {
             self.0.trackers.note_joined(address, peer);
