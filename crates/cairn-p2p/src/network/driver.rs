@@ -6,14 +6,14 @@ use super::peer::Link;
 use super::shared::Shared;
 use super::wire::{LinkKey, Wire};
 use crate::address::{PeerAddress, from_multiaddr, to_multiaddr};
+#[cfg(feature = "autonat")]
+use crate::autonat::Server;
 use crate::bulk;
 use crate::key::NodeId;
 use crate::limits::Refusal;
 use crate::mux;
 use crate::score::Offence;
 use crate::streams::{BulkStream, Order, StreamEvent};
-#[cfg(feature = "autonat")]
-use crate::{address::from_multiaddr, autonat::Server};
 use futures::StreamExt as _;
 use libp2p_core::transport::TransportError;
 use libp2p_swarm::dial_opts::{DialOpts, PeerCondition};
